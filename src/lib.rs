@@ -1,0 +1,9 @@
+//! Tern: Kafka, ZooKeeper and MQTT for boards of 512 MB, in one small binary.
+//!
+//! One idea: a pure `node` inside a thin `runtime`. The rooms, from the ground up; a room may import only rooms above
+//! it in this list, which `tests/architecture.rs` enforces together with the purity of everything but `runtime`.
+
+pub mod types;
+pub mod limits;
+pub mod memory;
+pub mod effect;
