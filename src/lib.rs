@@ -7,3 +7,5 @@ pub mod types;
 pub mod limits;
 pub mod memory;
 pub mod effect;
+pub mod broker;
+pub mod engine;

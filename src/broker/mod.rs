@@ -1,0 +1,10 @@
+//! Partitions of topics: who leads them, what is appended, acknowledged, read and forgotten.
+//!
+//! The broker puts the log under the rules of the Kafka protocol (sequences of idempotent producers, timestamps, sizes,
+//! high watermark) and knows nothing of the bytes of any protocol's requests. `engine` is its only caller.
+
+mod errors;
+mod key;
+
+pub use errors::{AppendError, BatchFault, ReadError};
+pub use key::PartitionKey;
