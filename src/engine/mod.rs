@@ -10,6 +10,7 @@
 //! gets `Busy`.
 
 mod completion;
+mod protocol;
 mod configs;
 mod topics;
 
@@ -18,6 +19,7 @@ use bytes::BytesMut;
 pub use crate::broker::{AppendError, BatchFault, PartitionKey, ReadError};
 pub use completion::{AppendedAt, Completion, Door, FoundOffset, PartitionView, ReadData, TopicDone, Waiter};
 pub use configs::{ConfigEntry, ConfigSource, ConfigType};
+pub use protocol::Protocol;
 pub use topics::{NewPartitions, NewTopic, ProducerIdError, TopicError, TopicRef};
 
 use crate::effect::Effects;
