@@ -5,6 +5,7 @@
 
 pub mod types;
 pub mod limits;
+pub mod config;
 pub mod memory;
 pub mod effect;
 pub mod broker;

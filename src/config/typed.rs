@@ -1,0 +1,361 @@
+//! `Config`: what the files, the environment and the command line came to, in the types that the rooms use.
+//!
+//! Invariants: every number lies within the bounds of its key and within what `memory.budget` allows; names refer to
+//! things that exist; nothing here has to be checked again. Only `resolve` makes one outside of tests.
+
+use std::path::PathBuf;
+
+use super::Endpoint;
+use crate::types::NodeId;
+
+/// Everything a node is told from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `broker.id`, or the file `myid`.
+    pub node_id: NodeId,
+    /// Where files lie.
+    pub directories: Directories,
+    /// The `server.N` lines in order of N; empty: one node alone.
+    pub ensemble: Vec<Member>,
+    /// The Kafka door.
+    pub kafka: KafkaConfig,
+    /// The ZooKeeper door and the coordinator's clock.
+    pub zookeeper: ZooKeeperConfig,
+    /// The MQTT door.
+    pub mqtt: MqttConfig,
+    /// `http.listener`; none: the door stays shut.
+    pub http: Option<Endpoint>,
+    /// What a topic gets that does not say otherwise.
+    pub topics: TopicDefaults,
+    /// Consumer groups and their offsets.
+    pub groups: GroupConfig,
+    /// Topics that must exist after start.
+    pub create_topics: Vec<TopicToCreate>,
+    /// The budget and the counts that the memory table starts from.
+    pub memory: MemoryConfig,
+    /// `log.level`: what is told on standard error.
+    pub log_level: LogLevel,
+}
+
+/// The two directory trees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directories {
+    /// `dataDir`: quorum, snapshots, `myid`.
+    pub coordinator: PathBuf,
+    /// `log.dirs`: the topics.
+    pub topics: PathBuf,
+}
+
+/// One `server.N` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// N.
+    pub id: NodeId,
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Partition data (ZooKeeper's 2888).
+    pub data_port: u16,
+    /// The quorum (ZooKeeper's 3888).
+    pub quorum_port: u16,
+    /// What follows the semicolon: where this member serves ZooKeeper clients.
+    pub client: Option<Endpoint>,
+}
+
+/// The Kafka door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaConfig {
+    /// At least one.
+    pub listeners: Vec<KafkaListener>,
+    /// Index into `listeners`: the one that other brokers are told.
+    pub inter_broker_listener: usize,
+    /// `socket.request.max.bytes`, within the request account.
+    pub request_bytes_max: usize,
+    /// `fetch.max.bytes`, within the response account.
+    pub fetch_bytes_max: usize,
+    /// `connections.max.idle.ms`; none: never closed for silence.
+    pub idle_ms_max: Option<u64>,
+    /// `socket.receive.buffer.bytes`: the most asked for one socket; none: as much as its account gives.
+    pub socket_receive_bytes: Option<usize>,
+    /// `socket.send.buffer.bytes`, likewise.
+    pub socket_send_bytes: Option<usize>,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_sessions_max: usize,
+}
+
+/// One entry of `listeners`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaListener {
+    /// `PLAINTEXT`, `INSIDE`, ...: in capitals, unique.
+    pub name: String,
+    /// Where it accepts.
+    pub bind: Endpoint,
+    /// What clients that came in here are told to dial. Port 0: the port that was bound.
+    pub advertised: Endpoint,
+}
+
+/// The ZooKeeper door and the coordinator's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZooKeeperConfig {
+    /// `clientPortAddress` and `clientPort`.
+    pub bind: Endpoint,
+    /// `tickTime`.
+    pub tick_ms: u64,
+    /// `initLimit`, in ticks.
+    pub init_limit_ticks: u64,
+    /// `syncLimit`, in ticks.
+    pub sync_limit_ticks: u64,
+    /// `maxClientCnxns`: connections of one client address; none: bounded by `max.connections` only.
+    pub connections_per_address_max: Option<u32>,
+    /// `minSessionTimeout`.
+    pub session_timeout_ms_min: u64,
+    /// `maxSessionTimeout`.
+    pub session_timeout_ms_max: u64,
+    /// `jute.maxbuffer`: the largest request.
+    pub request_bytes_max: usize,
+}
+
+/// The MQTT door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MqttConfig {
+    /// `mqtt.listeners`; empty: the door stays shut.
+    pub listeners: Vec<Endpoint>,
+    /// `mqtt.map.N` in order of N, the default rule last when no line is given at all.
+    pub maps: Vec<MapLine>,
+    /// `mqtt.packet.max.bytes`: the largest packet, header included.
+    pub packet_bytes_max: usize,
+    /// `mqtt.receive.maximum`: unacknowledged publishes of one client.
+    pub receive_maximum: u16,
+    /// `mqtt.topics.max`: how many topics the mapping rules may create.
+    pub topics_created_max: usize,
+}
+
+/// One mapping rule, not parsed yet: `mqtt/mapping` does that and reports errors under `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapLine {
+    /// N of `mqtt.map.N`.
+    pub number: u32,
+    /// `FILTER -> TOPIC [key=TEMPLATE]`.
+    pub text: String,
+    /// Where it was said, such as `sensors.properties line 12`.
+    pub source: String,
+}
+
+/// What a topic gets that does not say otherwise. Names in brackets are those of topic configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDefaults {
+    /// `num.partitions`.
+    pub partitions: u32,
+    /// `default.replication.factor`.
+    pub replication_factor: u16,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: u16,
+    /// `message.max.bytes` (`max.message.bytes`): the largest batch, within the request account.
+    pub message_bytes_max: usize,
+    /// `log.segment.bytes` (`segment.bytes`).
+    pub segment_bytes: u64,
+    /// `log.roll.ms`, `log.roll.hours` (`segment.ms`).
+    pub segment_ms: u64,
+    /// `log.index.interval.bytes` (`index.interval.bytes`).
+    pub index_interval_bytes: u64,
+    /// `log.index.size.max.bytes` (`segment.index.bytes`).
+    pub index_bytes_max: u64,
+    /// `log.retention.{ms,minutes,hours}` (`retention.ms`); none: kept for ever.
+    pub retention_ms: Option<u64>,
+    /// `log.retention.bytes` (`retention.bytes`); none: no bound.
+    pub retention_bytes: Option<u64>,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
+    /// `log.segment.delete.delay.ms` (`file.delete.delay.ms`).
+    pub delete_delay_ms: u64,
+    /// `log.flush.interval.messages` (`flush.messages`); 1: every round is synced before it is acknowledged.
+    pub flush_messages: u64,
+    /// `log.flush.interval.ms` (`flush.ms`); none: no bound in time.
+    pub flush_ms: Option<u64>,
+    /// `log.cleanup.policy` (`cleanup.policy`).
+    pub cleanup: CleanupPolicy,
+    /// `log.message.timestamp.type` (`message.timestamp.type`).
+    pub timestamp_type: TimestampType,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: u64,
+}
+
+/// `cleanup.policy`: one of the two, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    /// Old segments go, by time and size.
+    pub delete: bool,
+    /// Only the last record of each key stays.
+    pub compact: bool,
+}
+
+/// Whose clock a record's timestamp is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer's.
+    CreateTime,
+    /// The broker's, when it appended.
+    LogAppendTime,
+}
+
+/// Consumer groups and their offsets; Kafka's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// `offsets.topic.num.partitions`.
+    pub offsets_partitions: u32,
+    /// `offsets.topic.replication.factor`.
+    pub offsets_replication_factor: u16,
+    /// `offsets.topic.segment.bytes`.
+    pub offsets_segment_bytes: u64,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: u64,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_bytes_max: usize,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: u64,
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_ms_min: u64,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_ms_max: u64,
+    /// `group.max.size`: members of one group.
+    pub members_max: u32,
+}
+
+/// One entry of `KAFKA_CREATE_TOPICS`, `name:partitions:replicas[:cleanup.policy]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicToCreate {
+    /// A legal topic name.
+    pub name: String,
+    /// At least 1.
+    pub partitions: u32,
+    /// At least 1.
+    pub replication_factor: u16,
+    /// When the entry says so.
+    pub cleanup: Option<CleanupPolicy>,
+}
+
+/// The budget and the counts that the memory table starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryConfig {
+    /// `memory.budget`: what the process may allocate, kernel socket buffers included.
+    pub budget_bytes: usize,
+    /// `max.connections`, over all doors.
+    pub connections_max: usize,
+    /// `memory.partitions.max`: partitions with open logs.
+    pub partitions_max: usize,
+    /// `memory.producers.max`: idempotent producers remembered, over all partitions.
+    pub producers_max: usize,
+    /// `memory.tree.bytes`: znodes with their data.
+    pub tree_bytes: usize,
+}
+
+/// How much is told on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing but failures.
+    Error,
+    /// And what somebody should look at.
+    Warn,
+    /// And what happens once in a while.
+    Info,
+    /// And what happens often.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Default for Config {
+    /// What `tern serve` uses on a board it does not know, without a file: one node on the loopback, 64 MiB.
+    fn default() -> Config {
+        let kafka = Endpoint::new("127.0.0.1", 9092);
+        Config {
+            node_id: NodeId(1),
+            directories: Directories { coordinator: "./tern-data".into(), topics: "./tern-data/topics".into() },
+            ensemble: Vec::new(),
+            kafka: KafkaConfig {
+                listeners: vec![KafkaListener { name: "PLAINTEXT".into(), bind: kafka.clone(), advertised: kafka }],
+                inter_broker_listener: 0,
+                request_bytes_max: 4 << 20,
+                fetch_bytes_max: 4 << 20,
+                idle_ms_max: Some(600_000),
+                socket_receive_bytes: None,
+                socket_send_bytes: None,
+                auto_create_topics: true,
+                delete_topics: true,
+                fetch_sessions_max: 100,
+            },
+            zookeeper: ZooKeeperConfig {
+                bind: Endpoint::new("127.0.0.1", 2181),
+                tick_ms: 2000,
+                init_limit_ticks: 10,
+                sync_limit_ticks: 5,
+                connections_per_address_max: Some(60),
+                session_timeout_ms_min: 4000,
+                session_timeout_ms_max: 40_000,
+                request_bytes_max: 1_048_575,
+            },
+            mqtt: MqttConfig {
+                listeners: vec![Endpoint::new("127.0.0.1", 1883)],
+                maps: vec![MapLine { number: 1, text: "# -> mqtt key={topic}".into(), source: "default".into() }],
+                packet_bytes_max: 1 << 20,
+                receive_maximum: 64,
+                topics_created_max: 128,
+            },
+            http: Some(Endpoint::new("127.0.0.1", 8080)),
+            topics: TopicDefaults::default(),
+            groups: GroupConfig::default(),
+            create_topics: Vec::new(),
+            memory: MemoryConfig {
+                budget_bytes: 64 << 20,
+                connections_max: 768,
+                partitions_max: 256,
+                producers_max: 4096,
+                tree_bytes: 4 << 20,
+            },
+            log_level: LogLevel::Info,
+        }
+    }
+}
+
+impl Default for TopicDefaults {
+    fn default() -> TopicDefaults {
+        TopicDefaults {
+            partitions: 1,
+            replication_factor: 1,
+            min_insync_replicas: 1,
+            message_bytes_max: 1_048_588,
+            segment_bytes: 1 << 30,
+            segment_ms: 168 * 3_600_000,
+            index_interval_bytes: 4096,
+            index_bytes_max: 10 << 20,
+            retention_ms: Some(168 * 3_600_000),
+            retention_bytes: None,
+            retention_check_ms: 300_000,
+            delete_delay_ms: 60_000,
+            flush_messages: 1,
+            flush_ms: None,
+            cleanup: CleanupPolicy { delete: true, compact: false },
+            timestamp_type: TimestampType::CreateTime,
+            producer_expiration_ms: 86_400_000,
+        }
+    }
+}
+
+impl Default for GroupConfig {
+    fn default() -> GroupConfig {
+        GroupConfig {
+            offsets_partitions: 50,
+            offsets_replication_factor: 3,
+            offsets_segment_bytes: 100 << 20,
+            offsets_retention_ms: 10_080 * 60_000,
+            offset_metadata_bytes_max: 4096,
+            initial_rebalance_delay_ms: 3000,
+            session_timeout_ms_min: 6000,
+            session_timeout_ms_max: 1_800_000,
+            members_max: i32::MAX as u32,
+        }
+    }
+}
