@@ -28,14 +28,10 @@ pub enum AppendError {
         /// The limit in force, in bytes.
         limit_bytes: usize,
     },
-    /// Client: this producer skipped a sequence number.
+    /// Client: this producer skipped a sequence number, or repeats a batch older than the five remembered.
     OutOfOrderSequence,
     /// Client: a newer incarnation of this producer id has written here.
     InvalidProducerEpoch,
-    /// Client: a sequence above 0 of a producer this partition does not remember. It asks for a new id and goes on.
-    UnknownProducerId,
-    /// Client: a duplicate of a batch older than the ones remembered; it is in the log, where is unknown.
-    DuplicateSequence,
     /// View: this partition does not exist (any more).
     UnknownPartition,
     /// View: another node leads it, or its log is still opening. Metadata tells; retry.
@@ -77,8 +73,6 @@ impl std::fmt::Display for AppendError {
             }
             AppendError::OutOfOrderSequence => f.write_str("the producer skipped a sequence number"),
             AppendError::InvalidProducerEpoch => f.write_str("a newer producer with this id has written here"),
-            AppendError::UnknownProducerId => f.write_str("the producer id is not known here"),
-            AppendError::DuplicateSequence => f.write_str("the batch was written long ago"),
             AppendError::UnknownPartition => f.write_str("the partition does not exist"),
             AppendError::NotLeader => f.write_str("this node does not lead the partition"),
             AppendError::NotEnoughReplicas => f.write_str("too few replicas are in sync"),

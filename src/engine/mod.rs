@@ -6,7 +6,7 @@
 //! all the appends of a turn share their syncs.
 //!
 //! Invariants: `Completion::Appended(Ok)` leaves only when the records are durable on every replica in sync; a waiter is
-//! answered once or its connection was dropped; waiters, watchers and open batches are bounded, and who exceeds a bound
+//! answered at most once; waiters, watchers and open batches are bounded, and who exceeds a bound
 //! gets `Busy`.
 
 mod completion;
@@ -220,7 +220,8 @@ impl Engine {
         None
     }
 
-    /// Forgets every waiter and watcher of a connection that is gone.
+    /// Forgets the watches of a connection that is gone. Acknowledgements of appends that are on their way to the disk
+    /// may still come: a door ignores a `ConnId` it does not know.
     pub fn drop_connection(&mut self, _conn: ConnId) {}
 
     /// The next answer, in the order of events; `None` when there is none left.
