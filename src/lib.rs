@@ -8,5 +8,6 @@ pub mod limits;
 pub mod config;
 pub mod memory;
 pub mod effect;
+pub mod coordinator;
 pub mod broker;
 pub mod engine;

@@ -12,3 +12,6 @@ pub const SOCKET_READ_BYTES_MAX: usize = 64 * 1024;
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
 const _: () = assert!(CONNECTION_INPUT_BYTES_MAX <= SOCKET_READ_BYTES_MAX);
+
+/// Replicas of one partition, those of a running reassignment included.
+pub const REPLICAS_MAX: usize = 7;
