@@ -8,6 +8,7 @@ pub mod limits;
 pub mod config;
 pub mod memory;
 pub mod effect;
+pub mod record;
 pub mod coordinator;
 pub mod broker;
 pub mod engine;
