@@ -5,6 +5,7 @@
 
 mod errors;
 mod key;
+pub mod producers;
 
 pub use errors::{AppendError, BatchFault, ReadError};
 pub use key::PartitionKey;
