@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{AppendError, PartitionKey, ProducerIdError, ReadError, TopicError};
+use super::{AppendError, PartitionKey, ProducerIdError, ProposeError, ReadError, TopicError, TxnResult};
 use crate::types::{ConnId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Slot, Timestamp, TopicId};
 
 /// Which room of the four a completion goes to.
@@ -115,6 +115,8 @@ pub struct PartitionView {
 /// One answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Completion {
+    /// `propose`: applied, successfully or not; or never known.
+    Proposed(Result<TxnResult, ProposeError>),
     /// `append`, `append_record`: acknowledged by every replica in sync, on disk.
     Appended(Result<AppendedAt, AppendError>),
     /// `read`.

@@ -17,27 +17,17 @@ mod topics;
 use bytes::BytesMut;
 
 pub use crate::broker::{AppendError, BatchFault, PartitionKey, ReadError};
+pub use crate::coordinator::cluster;
+pub use crate::coordinator::{Cluster, PartitionState, Topic, Txn, TxnResult};
+pub use crate::record::NewRecord;
 pub use completion::{AppendedAt, Completion, Door, FoundOffset, PartitionView, ReadData, TopicDone, Waiter};
 pub use configs::{ConfigEntry, ConfigSource, ConfigType};
 pub use protocol::Protocol;
-pub use topics::{NewPartitions, NewTopic, ProducerIdError, TopicError, TopicRef};
+pub use topics::{NewPartitions, NewTopic, ProducerIdError, ProposeError, TopicError, TopicRef};
 
 use crate::effect::Effects;
 use crate::memory::Grant;
 use crate::types::{ConnId, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Slot, Timestamp, TopicId};
-
-/// A record of a publisher whose protocol has no batches.
-#[derive(Clone, Copy, Debug)]
-pub struct NewRecord<'a> {
-    /// The publisher's time, or the broker's when it has none.
-    pub timestamp: Timestamp,
-    /// `None` is a null key.
-    pub key: Option<&'a [u8]>,
-    /// `None` is a null value: a tombstone where the topic is compacted.
-    pub value: Option<&'a [u8]>,
-    /// Header keys (UTF-8) and values, in order.
-    pub headers: &'a [(&'a [u8], &'a [u8])],
-}
 
 /// Which offset `find_offset` searches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +46,7 @@ pub enum OffsetSpec {
 #[derive(Debug)]
 pub struct Engine {
     node_id: NodeId,
+    cluster: Cluster,
 }
 
 impl Engine {
@@ -66,8 +57,16 @@ impl Engine {
 
     /// The cluster's identity, 22 characters; empty until the quorum has one.
     pub fn cluster_id(&self) -> &str {
-        ""
+        self.cluster.cluster_id.as_deref().unwrap_or_default()
     }
+
+    /// What the tree says about brokers and topics, as this node has applied it.
+    pub fn view(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Proposes a transaction on the tree; always answers with `Completion::Proposed`, after it was applied here.
+    pub fn propose(&mut self, _now: Now, _txn: Txn, _waiter: Waiter, _fx: &mut Effects) {}
 
     /// True when the tree is recovered and the logs of this node's partitions are open (or given up, with a warning).
     pub fn is_ready(&self) -> bool {

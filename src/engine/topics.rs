@@ -95,3 +95,12 @@ pub enum ProducerIdError {
     /// Us: the quorum gave no block of ids in time. Retry.
     Unavailable,
 }
+
+/// Why nobody knows what became of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProposeError {
+    /// Us: there is no quorum leader, or it changed before the proposal was committed. It may yet be applied.
+    Unavailable,
+    /// Us: too many proposals wait. Stop reading, offer it again at the next turn's end.
+    Busy,
+}
