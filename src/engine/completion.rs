@@ -7,76 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{AppendError, PartitionKey, ProducerIdError, ProposeError, ReadError, TopicError, TxnResult};
-use crate::types::{ConnId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Slot, Timestamp, TopicId};
-
-/// Which room of the four a completion goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Door {
-    /// The Kafka protocol.
-    Kafka,
-    /// The ZooKeeper protocol.
-    ZooKeeper,
-    /// MQTT.
-    Mqtt,
-    /// Status and metrics.
-    Http,
-}
-
-/// Where an answer goes: a request of a connection. A door without connections of its own in mind (a tail) uses
-/// `Waiter::door`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiter {
-    /// The room that asked.
-    pub door: Door,
-    /// On behalf of which socket.
-    pub conn: ConnId,
-    /// Which of that socket's requests; the door's own numbering.
-    pub slot: Slot,
-}
-
-impl Waiter {
-    /// The door itself, no connection: never forgotten by `drop_connection`.
-    pub const fn door(door: Door) -> Waiter {
-        Waiter { door, conn: ConnId { index: u32::MAX, generation: u32::MAX }, slot: Slot(0) }
-    }
-}
-
-/// Where a batch or a record lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppendedAt {
-    /// Offset of its first record.
-    pub base_offset: Offset,
-    /// The broker's time when `message.timestamp.type` is LogAppendTime, else -1.
-    pub log_append_time: Timestamp,
-    /// First offset the log still holds.
-    pub log_start_offset: Offset,
-}
-
-/// Whole batches from a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadData {
-    /// v2 batches as they lie on the disk, CRC checked; the first may begin before the offset asked for. Empty when
-    /// nothing lies below the high watermark yet.
-    pub bytes: Bytes,
-    /// Everything below is acknowledged.
-    pub high_watermark: Offset,
-    /// First offset the log still holds.
-    pub log_start_offset: Offset,
-    /// Everything below belongs to no open transaction. The high watermark, until there are transactions.
-    pub last_stable_offset: Offset,
-}
-
-/// An offset that was searched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundOffset {
-    /// The offset.
-    pub offset: Offset,
-    /// Its record's time; -1 for earliest and latest.
-    pub timestamp: Timestamp,
-    /// The epoch of the batch, or of the leader for latest; `NONE` when unknown.
-    pub leader_epoch: LeaderEpoch,
-}
+use super::{
+    AppendError, AppendedAt, FoundOffset, PartitionKey, ProducerIdError, ProposeError, ReadData, ReadError, TopicError,
+    TxnResult,
+};
+use crate::types::{LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId};
 
 /// A topic that was created, changed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]

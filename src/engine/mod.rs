@@ -16,11 +16,13 @@ mod topics;
 
 use bytes::BytesMut;
 
-pub use crate::broker::{AppendError, BatchFault, PartitionKey, ReadError};
+pub use crate::broker::{
+    AppendError, AppendedAt, BatchFault, Door, FoundOffset, PartitionKey, ReadData, ReadError, Waiter,
+};
 pub use crate::coordinator::cluster;
 pub use crate::coordinator::{Cluster, PartitionState, Topic, Txn, TxnResult};
 pub use crate::record::NewRecord;
-pub use completion::{AppendedAt, Completion, Door, FoundOffset, PartitionView, ReadData, TopicDone, Waiter};
+pub use completion::{Completion, PartitionView, TopicDone};
 pub use configs::{ConfigEntry, ConfigSource, ConfigType};
 pub use protocol::Protocol;
 pub use topics::{NewPartitions, NewTopic, ProducerIdError, ProposeError, TopicError, TopicRef};
