@@ -12,4 +12,4 @@ pub mod producers;
 
 pub use errors::{AppendError, BatchFault, ReadError};
 pub use key::PartitionKey;
-pub use waiter::{Answer, AppendedAt, Door, FoundOffset, ReadData, Waiter};
+pub use waiter::{Acks, Answer, AppendedAt, Door, FoundOffset, ReadData, Waiter};

@@ -39,6 +39,15 @@ impl Waiter {
     }
 }
 
+/// Whose disk a batch must be on before its waiter is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// The leader's (acks=1). A batch that nobody waits for (acks=0) is one of these without a waiter.
+    Leader,
+    /// Every replica's in sync, of which there must be `min.insync.replicas` (acks=all).
+    All,
+}
+
 /// Where a batch or a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendedAt {

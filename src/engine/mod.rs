@@ -17,7 +17,7 @@ mod topics;
 use bytes::BytesMut;
 
 pub use crate::broker::{
-    AppendError, AppendedAt, BatchFault, Door, FoundOffset, PartitionKey, ReadData, ReadError, Waiter,
+    Acks, AppendError, AppendedAt, BatchFault, Door, FoundOffset, PartitionKey, ReadData, ReadError, Waiter,
 };
 pub use crate::coordinator::cluster;
 pub use crate::coordinator::{Cluster, PartitionState, Topic, Txn, TxnResult};
@@ -96,7 +96,7 @@ impl Engine {
     }
 
     /// Appends one v2 batch as received: validates it, assigns its offsets. The result says where it will lie; it is not
-    /// durable before `Completion::Appended` reaches `waiter`. A duplicate of an idempotent producer answers with the
+    /// durable, as `acks` says, before `Completion::Appended` reaches `waiter`. A duplicate of an idempotent producer answers with the
     /// place of the original, and its completion waits for the original. `grant` covers `batch` until it is written.
     pub fn append(
         &mut self,
@@ -104,6 +104,7 @@ impl Engine {
         _key: PartitionKey,
         _batch: BytesMut,
         _grant: Grant,
+        _acks: Acks,
         _waiter: Option<Waiter>,
         _fx: &mut Effects,
     ) -> Result<AppendedAt, AppendError> {
@@ -111,7 +112,7 @@ impl Engine {
     }
 
     /// Appends one record to the partition's open batch, which is sealed at `turn_end`. The offset is known at once; the
-    /// rest is as for `append`. `Busy`: stop reading, offer the same record again at the next turn's end.
+    /// rest is as for `append` with `Acks::All`. `Busy`: stop reading, offer the same record again at the next turn's end.
     pub fn append_record(
         &mut self,
         _now: Now,
