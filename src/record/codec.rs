@@ -58,7 +58,7 @@ pub fn decompress(codec: Codec, input: &[u8], max_bytes: usize, out: &mut Vec<u8
         }
         Codec::Gzip => gzip(input, max_bytes, out),
         Codec::Snappy => snappy(input, max_bytes, out),
-        Codec::Lz4 => lz4(input, max_bytes, out),
+        Codec::Lz4 => super::lz4::decompress(input, max_bytes, out),
         Codec::Zstd => zstd(input, max_bytes, out),
     }
 }
@@ -77,14 +77,15 @@ fn copy_bounded(mut from: impl Read, max_bytes: usize, out: &mut Vec<u8>) -> Res
     }
 }
 
-fn append(part: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
+/// Appends `part`, within the bound.
+pub(super) fn append(part: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
     grow(part.len(), max_bytes, out)?;
     out.extend_from_slice(part);
     Ok(())
 }
 
 /// Makes room for `count` more bytes: doubling, within the bound.
-fn grow(count: usize, max_bytes: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
+pub(super) fn grow(count: usize, max_bytes: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
     let after = out.len().checked_add(count).filter(|&after| after <= max_bytes).ok_or(RecordError::TooLarge)?;
     if after > out.capacity() {
         let target = out.capacity().saturating_mul(2).min(max_bytes).max(after);
@@ -118,10 +119,6 @@ fn snappy_block(block: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(),
     out.resize(start + length, 0);
     let written = snap::raw::Decoder::new().decompress(block, &mut out[start..]);
     if written == Ok(length) { Ok(()) } else { Err(RecordError::BadCompression) }
-}
-
-fn lz4(input: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
-    copy_bounded(lz4_flex::frame::FrameDecoder::new(input), max_bytes, out)
 }
 
 fn zstd(input: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {

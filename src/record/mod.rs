@@ -26,6 +26,7 @@ mod batch;
 mod builder;
 mod codec;
 mod error;
+mod lz4;
 mod produced;
 mod records;
 

@@ -1,0 +1,4 @@
+//! Bytes that must never change their meaning: wire messages and disk formats, known ones and ones drawn from seeds,
+//! each truncated at every byte and with every bit flipped.
+
+mod record_batches;
