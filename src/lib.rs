@@ -9,6 +9,7 @@ pub mod config;
 pub mod memory;
 pub mod effect;
 pub mod record;
+pub mod log;
 pub mod coordinator;
 pub mod broker;
 pub mod engine;

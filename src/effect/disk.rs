@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::memory::Grant;
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use super::{LogDone, LogJob};
 
 /// Threads of their own, so that one stalled sync delays no other lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +85,8 @@ pub enum DiskOp {
     ReadFile { root: Root, name: Arc<str>, max_bytes: usize },
     /// Delete a small file; one that is not there is no error.
     DeleteFile { root: Root, name: Arc<str> },
+    /// A job of the log.
+    Log(LogJob),
 }
 
 /// What a job answered.
@@ -95,4 +96,6 @@ pub enum DiskDone {
     Done,
     /// The content of `ReadFile`.
     File(Bytes),
+    /// The answer to `DiskOp::Log`.
+    Log(LogDone),
 }

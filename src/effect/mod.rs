@@ -4,10 +4,12 @@
 //! an effect for a connection that is gone is dropped by the shell without a word.
 
 mod disk;
+mod log_job;
 
 use bytes::Bytes;
 
 pub use disk::*;
+pub use log_job::*;
 
 use crate::memory::Grant;
 use crate::types::{ConnId, Instant, Ticket};

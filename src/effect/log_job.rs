@@ -1,0 +1,352 @@
+//! The log's jobs for a disk lane, and what they answer: whole decisions, made by `log` and carried out by `log::job`.
+//!
+//! Invariants: a job names everything it touches and keeps nothing between two runs; a job that writes is alone on the
+//! files it writes, because `log` sends no other until it is answered. Callers: `log` fills and reads these, lanes only
+//! carry them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{DiskError, LogDir, Root};
+use crate::memory::Grant;
+use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+
+/// One job of a log.
+#[derive(Debug)]
+pub enum LogJob {
+    /// What must happen before any log of the root is opened.
+    Start(StartJob),
+    /// Opens one log: creates it, or recovers it.
+    Open(OpenJob),
+    /// One write round.
+    Write(Box<WriteRound>),
+    /// Reads whole batches.
+    Read(ReadJob),
+    /// Looks for the first record at or after a time.
+    FindTimestamp(FindTimestampJob),
+    /// Syncs segments, then says in the checkpoint files that they are synced.
+    Checkpoint(CheckpointJob),
+    /// Cuts a log's end, or starts it anew elsewhere.
+    Truncate(TruncateJob),
+    /// Moves a log's start and removes the segments below it.
+    Trim(TrimJob),
+    /// Removes a log, or what an interrupted removal left.
+    Delete(DeleteJob),
+    /// Releases the reserve, or looks whether there is room to set it aside again.
+    Space(SpaceJob),
+}
+
+/// What a job of the log answered.
+#[derive(Debug)]
+pub enum LogDone {
+    /// To `Start`.
+    Started(Box<Started>),
+    /// To `Open`.
+    Opened(Box<OpenedLog>),
+    /// To `Write`: the round itself, each part with its result.
+    Written(Box<WriteRound>),
+    /// To `Read`.
+    Read(ReadOutcome),
+    /// To `FindTimestamp`.
+    Found(Option<(Timestamp, Offset)>),
+    /// To `Checkpoint`, `Trim`, `Delete`.
+    Done,
+    /// To `Truncate`: the log as it is now.
+    Truncated(Box<OpenedLog>),
+    /// To `Space`.
+    Space { free_bytes: u64, reserve_held: bool },
+}
+
+/// Places and sizes of the files that belong to a root rather than to one log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootFiles {
+    /// Which tree.
+    pub root: Root,
+    /// Where the checkpoint files lie: `None` is the root itself.
+    pub checkpoint_dir: Option<Arc<str>>,
+    /// Half of the journal in bytes, a multiple of its block; 0: no journal.
+    pub journal_half_bytes: u64,
+    /// Bytes set aside for a full disk; 0: none.
+    pub reserve_bytes: u64,
+}
+
+/// Reads the checkpoints, replays the journal, sets the reserve aside.
+#[derive(Clone, Debug)]
+pub struct StartJob {
+    pub files: RootFiles,
+}
+
+/// A log's line in the checkpoint files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogMarks {
+    /// Everything below is synced in the segments.
+    pub recovery_point: Offset,
+    /// Nothing below is served.
+    pub log_start: Offset,
+}
+
+/// Answer to `StartJob`.
+#[derive(Clone, Debug, Default)]
+pub struct Started {
+    /// Directories that look like logs, with what the checkpoints say of them.
+    pub logs: Vec<(Arc<str>, LogMarks)>,
+    /// Left by an interrupted deletion.
+    pub deleted_dirs: Vec<Arc<str>>,
+    /// Journal halves that are ready, with their generations; all zero without a journal.
+    pub journal_generations: [u64; 2],
+    /// Above every sequence number that the journal has ever held.
+    pub journal_sequence: u64,
+    /// The highest broker time that was noted.
+    pub clock: Timestamp,
+    /// False when there is no room for the reserve.
+    pub reserve_held: bool,
+    /// Sentences for the operator.
+    pub warnings: Vec<String>,
+}
+
+/// Creates or recovers one log.
+#[derive(Clone, Debug)]
+pub struct OpenJob {
+    pub dir: LogDir,
+    /// From the checkpoint files; `None` when they do not name the log.
+    pub marks: Option<LogMarks>,
+    /// Journal records below this are none of a log created now.
+    pub journal_sequence: u64,
+    /// Where a log created now starts.
+    pub start: Offset,
+    /// Bytes between two index entries.
+    pub index_interval_bytes: u32,
+    /// Broker time, for segments whose append time is unknown.
+    pub now: Timestamp,
+}
+
+/// One segment as it is on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentMeta {
+    /// Offset of its first record, which names its files.
+    pub base: Offset,
+    /// Bytes of whole batches.
+    pub bytes: u64,
+    /// Bytes of whole entries in its offset index.
+    pub index_bytes: u32,
+    /// Bytes of whole entries in its time index.
+    pub time_index_bytes: u32,
+    /// Bytes appended since the last entry of the offset index.
+    pub unindexed_bytes: u32,
+    /// The highest timestamp of its batches, -1 when empty.
+    pub max_timestamp: Timestamp,
+    /// Last offset of the batch that has it.
+    pub max_timestamp_offset: Offset,
+    /// The timestamp of the last entry of the time index, -1 without one.
+    pub indexed_timestamp: Timestamp,
+    /// Broker time of the first append.
+    pub created_at: Timestamp,
+    /// Broker time of the last append.
+    pub appended_at: Timestamp,
+}
+
+/// The fields of a batch that tell what an idempotent producer has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerBatch {
+    pub producer_id: ProducerId,
+    pub producer_epoch: ProducerEpoch,
+    pub base_sequence: i32,
+    pub base_offset: Offset,
+    pub last_offset_delta: i32,
+    pub max_timestamp: Timestamp,
+}
+
+/// A log as recovery found it.
+#[derive(Clone, Debug, Default)]
+pub struct OpenedLog {
+    pub log_start: Offset,
+    /// Offset after the last batch; all of it is synced.
+    pub end: Offset,
+    /// Ascending, never empty.
+    pub segments: Vec<SegmentMeta>,
+    /// Leader epochs with their first offsets, ascending.
+    pub epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Journal records with a lower sequence number are none of this log.
+    pub journal_floor: u64,
+    /// What the broker last said about producers, and the offset up to which it holds.
+    pub producer_snapshot: Option<(Offset, Bytes)>,
+    /// The last batches of each producer at or above that offset, ascending.
+    pub producer_batches: Vec<ProducerBatch>,
+    /// Bytes whose CRC was computed.
+    pub scanned_bytes: u64,
+    /// What was repaired, for the operator.
+    pub warnings: Vec<String>,
+    /// What is damaged and was left as it is.
+    pub damages: Vec<String>,
+}
+
+/// How a round becomes durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPlan {
+    /// No part wants it: acknowledged when written.
+    None,
+    /// Sync each segment.
+    Direct,
+    /// Write the bytes to the shared journal too, and sync that alone.
+    Journal(JournalPlace),
+}
+
+/// Where the next records of the journal go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalPlace {
+    /// 0 or 1.
+    pub half: usize,
+    pub half_bytes: u64,
+    pub generation: u64,
+    /// From the start of the half.
+    pub position: u64,
+    pub sequence: u64,
+}
+
+/// Appends to several logs that become durable together.
+#[derive(Debug)]
+pub struct WriteRound {
+    pub files: Arc<RootFiles>,
+    pub plan: SyncPlan,
+    pub parts: Vec<WritePart>,
+}
+
+/// One log's share of a round: consecutive batches for one segment.
+#[derive(Debug)]
+pub struct WritePart {
+    pub dir: LogDir,
+    /// Names the segment.
+    pub base: Offset,
+    /// The segment does not exist yet.
+    pub create: bool,
+    /// Where the batches go in the segment.
+    pub position: u64,
+    /// Whole batches.
+    pub batches: Vec<Bytes>,
+    /// What accounts for them.
+    pub grants: Vec<Grant>,
+    /// Entries for the offset index, and where they go.
+    pub index: (u32, Vec<u8>),
+    /// Entries for the time index, and where they go.
+    pub time_index: (u32, Vec<u8>),
+    /// False when the log is acknowledged as written and synced by interval.
+    pub sync: bool,
+    /// Set by the job. After an error nothing of the part is left, unless `uncut`.
+    pub result: Result<(), DiskError>,
+    /// Set by the job: the half-written tail could not be cut.
+    pub uncut: bool,
+}
+
+/// Reads whole batches from one segment.
+#[derive(Clone, Debug)]
+pub struct ReadJob {
+    pub dir: LogDir,
+    pub segment: SegmentMeta,
+    /// The first offset that is wanted; batches that end below it are left out.
+    pub from: Offset,
+    /// Batches that reach this offset are left out.
+    pub below: Offset,
+    /// Not exceeded, unless by the first batch alone.
+    pub max_bytes: usize,
+    /// Spot to start at when the caller read just before it: no look-up then.
+    pub hint: Option<u64>,
+}
+
+/// Answer to `ReadJob`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// Whole batches, their CRCs checked; the position after them. Empty when none qualifies.
+    Batches { bytes: Bytes, next: Offset, next_position: u64 },
+    /// The batch that holds the wanted offset is damaged; the next whole one, if there is one in the segment.
+    Damaged { sentence: String, resume: Option<Offset> },
+}
+
+/// Looks for the first record whose timestamp is at least `at`.
+#[derive(Clone, Debug)]
+pub struct FindTimestampJob {
+    pub dir: LogDir,
+    pub segment: SegmentMeta,
+    pub at: Timestamp,
+    /// Records below are not served any more.
+    pub from: Offset,
+    /// Batches that reach this offset are left out.
+    pub below: Offset,
+    /// How much one batch may decompress to.
+    pub decompressed_bytes_max: usize,
+}
+
+/// A segment that was written but not synced.
+#[derive(Clone, Debug)]
+pub struct DirtySegment {
+    pub dir: LogDir,
+    pub base: Offset,
+    /// The indexes too.
+    pub indexes: bool,
+    /// Whole entries at the end of a segment that is complete: written before its indexes are synced.
+    pub time_index_end: Option<(u32, Vec<u8>)>,
+}
+
+/// Syncs, then notes.
+#[derive(Clone, Debug)]
+pub struct CheckpointJob {
+    pub files: Arc<RootFiles>,
+    pub segments: Vec<DirtySegment>,
+    /// Small files of logs, each replaced atomically after the syncs: directory, name, content.
+    pub log_files: Vec<(LogDir, &'static str, Bytes)>,
+    /// Small files of the root, likewise, after those: name, content.
+    pub root_files: Vec<(&'static str, Bytes)>,
+    /// Then the time, for the next start.
+    pub clock: Option<Timestamp>,
+    /// Then this half of the journal is emptied under the given generation.
+    pub journal: Option<(usize, u64)>,
+}
+
+/// Cuts the end of a log.
+#[derive(Clone, Debug)]
+pub struct TruncateJob {
+    /// First: sync what stays, note lower marks, raise the journal floor.
+    pub before: CheckpointJob,
+    pub dir: LogDir,
+    /// Everything at or above goes.
+    pub to: Offset,
+    /// The log is emptied and starts here instead.
+    pub start_at: Option<Offset>,
+    /// The log as it is.
+    pub log_start: Offset,
+    pub segments: Vec<SegmentMeta>,
+    pub epochs: Vec<(LeaderEpoch, Offset)>,
+    pub index_interval_bytes: u32,
+    pub now: Timestamp,
+}
+
+/// Moves the start of a log.
+#[derive(Clone, Debug)]
+pub struct TrimJob {
+    /// First: note the new start.
+    pub before: CheckpointJob,
+    pub dir: LogDir,
+    /// A new, empty, last segment, when all others go.
+    pub create: Option<Offset>,
+    /// Segments to remove.
+    pub remove: Vec<Offset>,
+}
+
+/// Removes directories of logs.
+#[derive(Clone, Debug)]
+pub struct DeleteJob {
+    pub root: Root,
+    /// First moved to a name that no log has, so that the deletion survives a crash.
+    pub rename: Option<(Arc<str>, Arc<str>)>,
+    /// Then emptied and removed.
+    pub remove: Vec<Arc<str>>,
+}
+
+/// About the reserve for a full disk.
+#[derive(Clone, Debug)]
+pub struct SpaceJob {
+    pub files: Arc<RootFiles>,
+    /// Give it up now; otherwise set it aside when `wanted_bytes` are free.
+    pub release: bool,
+    pub wanted_bytes: u64,
+}
