@@ -13,3 +13,4 @@ pub mod log;
 pub mod coordinator;
 pub mod broker;
 pub mod engine;
+pub mod kafka;

@@ -1,0 +1,25 @@
+//! The table of messages, a file a family. Names are the protocol's own, in snake case; units stand in the names.
+//!
+//! One struct serves both directions. Fields of an older or newer version than the one at hand hold their defaults.
+
+mod api_versions;
+mod cluster;
+mod configs;
+mod fetch;
+mod find_coordinator;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod producer;
+mod topics;
+
+pub use api_versions::*;
+pub use cluster::*;
+pub use configs::*;
+pub use fetch::*;
+pub use find_coordinator::*;
+pub use list_offsets::*;
+pub use metadata::*;
+pub use produce::*;
+pub use producer::*;
+pub use topics::*;
