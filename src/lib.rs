@@ -14,3 +14,4 @@ pub mod coordinator;
 pub mod broker;
 pub mod engine;
 pub mod kafka;
+pub mod cli;

@@ -99,7 +99,7 @@ mod tests {
         for (end, slot) in [(10, 1), (20, 2), (30, 3), (20, 4), (5, 5), (30, 6)] {
             queue.push(acknowledgement(end, slot));
         }
-        assert_eq!(due(&mut queue, 4), []);
+        assert_eq!(due(&mut queue, 4), [0u32; 0]);
         assert_eq!(due(&mut queue, 20), [5, 1, 2, 4]);
         assert_eq!(queue.len(), 2);
         assert_eq!(due(&mut queue, 30), [3, 6]);
