@@ -7,8 +7,8 @@ use crate::types::{LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp};
 table! {
     /// Partitions and the times asked for.
     struct ListOffsetsRequest<'a>: ListOffsets {
-        /// -1 for a consumer.
-        replica_id: NodeId, 0+, default NodeId(-1);
+        /// A consumer writes -1, which is not the default.
+        replica_id: NodeId, 0+;
         isolation_level: i8, 2+;
         topics: Array<'a, ListOffsetsTopic<'a>>, 0+;
         timeout_ms: i32, 10+;
