@@ -15,3 +15,35 @@ const _: () = assert!(CONNECTION_INPUT_BYTES_MAX <= SOCKET_READ_BYTES_MAX);
 
 /// Replicas of one partition, those of a running reassignment included.
 pub const REPLICAS_MAX: usize = 7;
+/// What a door, the node and the shell remember of one connection beside its unparsed bytes.
+pub const CONNECTION_STATE_BYTES: usize = 4 * 1024;
+
+/// The least the kernel is given to send and receive with, both together, for each connection.
+pub const KERNEL_SOCKET_BYTES_MIN: usize = 8 * 1024;
+
+/// The most the kernel is given for one connection, both directions together.
+pub const KERNEL_SOCKET_BYTES_MAX: usize = 256 * 1024;
+
+/// Log state, index windows and broker state of one partition.
+pub const PARTITION_STATE_BYTES: usize = 8 * 1024;
+
+/// An idempotent producer in one partition: its last five batches and its place in the table.
+pub const PRODUCER_STATE_BYTES: usize = 256;
+
+/// Disk lanes, each a thread of its own.
+pub const DISK_LANES: usize = 4;
+
+/// Stack of a disk lane's thread.
+pub const DISK_LANE_STACK_BYTES: usize = 256 * 1024;
+
+/// What a disk lane holds while it works: recovery's and retention's buffers.
+pub const DISK_LANE_SCRATCH_BYTES: usize = 256 * 1024;
+
+/// Pages of the program and its static data that are in memory at a time.
+pub const PROGRAM_BYTES: usize = 3 * 1024 * 1024;
+
+/// The runtime's own: socket scratch, effects of a turn, configuration, metrics, the reply to a scrape.
+pub const RUNTIME_BYTES: usize = 1024 * 1024;
+
+const _: () = assert!(KERNEL_SOCKET_BYTES_MIN <= KERNEL_SOCKET_BYTES_MAX);
+const _: () = assert!(SOCKET_READ_BYTES_MAX < RUNTIME_BYTES);

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::Endpoint;
+use super::{Endpoint, Facts, Layers, Setting, resolve};
 use crate::types::NodeId;
 
 /// Everything a node is told from outside.
@@ -35,6 +35,8 @@ pub struct Config {
     pub memory: MemoryConfig,
     /// `log.level`: what is told on standard error.
     pub log_level: LogLevel,
+    /// Every key in use with its value in force, as `check-config` and DescribeConfigs show it.
+    pub settings: Vec<Setting>,
 }
 
 /// The two directory trees.
@@ -270,92 +272,7 @@ pub enum LogLevel {
 impl Default for Config {
     /// What `tern serve` uses on a board it does not know, without a file: one node on the loopback, 64 MiB.
     fn default() -> Config {
-        let kafka = Endpoint::new("127.0.0.1", 9092);
-        Config {
-            node_id: NodeId(1),
-            directories: Directories { coordinator: "./tern-data".into(), topics: "./tern-data/topics".into() },
-            ensemble: Vec::new(),
-            kafka: KafkaConfig {
-                listeners: vec![KafkaListener { name: "PLAINTEXT".into(), bind: kafka.clone(), advertised: kafka }],
-                inter_broker_listener: 0,
-                request_bytes_max: 4 << 20,
-                fetch_bytes_max: 4 << 20,
-                idle_ms_max: Some(600_000),
-                socket_receive_bytes: None,
-                socket_send_bytes: None,
-                auto_create_topics: true,
-                delete_topics: true,
-                fetch_sessions_max: 100,
-            },
-            zookeeper: ZooKeeperConfig {
-                bind: Endpoint::new("127.0.0.1", 2181),
-                tick_ms: 2000,
-                init_limit_ticks: 10,
-                sync_limit_ticks: 5,
-                connections_per_address_max: Some(60),
-                session_timeout_ms_min: 4000,
-                session_timeout_ms_max: 40_000,
-                request_bytes_max: 1_048_575,
-            },
-            mqtt: MqttConfig {
-                listeners: vec![Endpoint::new("127.0.0.1", 1883)],
-                maps: vec![MapLine { number: 1, text: "# -> mqtt key={topic}".into(), source: "default".into() }],
-                packet_bytes_max: 1 << 20,
-                receive_maximum: 64,
-                topics_created_max: 128,
-            },
-            http: Some(Endpoint::new("127.0.0.1", 8080)),
-            topics: TopicDefaults::default(),
-            groups: GroupConfig::default(),
-            create_topics: Vec::new(),
-            memory: MemoryConfig {
-                budget_bytes: 64 << 20,
-                connections_max: 768,
-                partitions_max: 256,
-                producers_max: 4096,
-                tree_bytes: 4 << 20,
-            },
-            log_level: LogLevel::Info,
-        }
-    }
-}
-
-impl Default for TopicDefaults {
-    fn default() -> TopicDefaults {
-        TopicDefaults {
-            partitions: 1,
-            replication_factor: 1,
-            min_insync_replicas: 1,
-            message_bytes_max: 1_048_588,
-            segment_bytes: 1 << 30,
-            segment_ms: 168 * 3_600_000,
-            index_interval_bytes: 4096,
-            index_bytes_max: 10 << 20,
-            retention_ms: Some(168 * 3_600_000),
-            retention_bytes: None,
-            retention_check_ms: 300_000,
-            delete_delay_ms: 60_000,
-            flush_messages: 1,
-            flush_ms: None,
-            cleanup: CleanupPolicy { delete: true, compact: false },
-            timestamp_type: TimestampType::CreateTime,
-            producer_expiration_ms: 86_400_000,
-        }
-    }
-}
-
-impl Default for GroupConfig {
-    fn default() -> GroupConfig {
-        GroupConfig {
-            offsets_partitions: 50,
-            offsets_replication_factor: 3,
-            offsets_segment_bytes: 100 << 20,
-            offsets_retention_ms: 10_080 * 60_000,
-            offset_metadata_bytes_max: 4096,
-            initial_rebalance_delay_ms: 3000,
-            session_timeout_ms_min: 6000,
-            session_timeout_ms_max: 1_800_000,
-            members_max: i32::MAX as u32,
-        }
+        let outcome = resolve(&Layers::default(), &Facts::default());
+        outcome.config.expect("what nobody said cannot be wrong; tested")
     }
 }

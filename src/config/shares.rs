@@ -1,0 +1,164 @@
+//! How `memory.budget` divides: the one place where a number of bytes becomes counts and limits.
+//!
+//! Some of the budget belongs to the program whatever it does. Of the rest, counts (connections, partitions, producers,
+//! znodes) take what they need up to a bound of their own, and what then remains is shared by the bytes in flight.
+//! Invariant: the bounds of all counts together leave a quarter to the bytes in flight, so that the sum always fits.
+//! `resolve` lowers values by it, and the memory table has its lines from it.
+
+use super::MemoryConfig;
+use crate::limits::{
+    CONNECTION_INPUT_BYTES_MAX, CONNECTION_STATE_BYTES, DISK_LANE_SCRATCH_BYTES, DISK_LANE_STACK_BYTES, DISK_LANES,
+    KERNEL_SOCKET_BYTES_MIN, PARTITION_STATE_BYTES, PRODUCER_STATE_BYTES, PROGRAM_BYTES, RUNTIME_BYTES,
+};
+
+/// What one connection costs, whatever it does.
+pub const CONNECTION_BYTES: usize = CONNECTION_INPUT_BYTES_MAX + CONNECTION_STATE_BYTES + KERNEL_SOCKET_BYTES_MIN;
+
+const MIB: usize = 1 << 20;
+
+/// Bytes of each account, all within one budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// What the allocator loses between and around what it hands out.
+    pub allocator_bytes: usize,
+    /// Entries of the quorum's log that are not applied everywhere yet.
+    pub quorum_bytes: usize,
+    /// Kernel socket buffers beyond the least that each connection has.
+    pub kernel_bytes: usize,
+    /// Request frames of the Kafka door, until their batches are written.
+    pub kafka_request_bytes: usize,
+    /// What is read from logs and waits to be sent, over all doors but MQTT.
+    pub response_bytes: usize,
+    /// MQTT packets too large for a connection's own buffer.
+    pub mqtt_frame_bytes: usize,
+    /// Open batches of MQTT publishers, until they are written.
+    pub mqtt_batch_bytes: usize,
+    /// What waits to be sent to MQTT subscribers.
+    pub mqtt_outgoing_bytes: usize,
+}
+
+/// What each count may be at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountLimits {
+    /// Of `max.connections`.
+    pub connections: usize,
+    /// Of `memory.partitions.max`.
+    pub partitions: usize,
+    /// Of `memory.producers.max`.
+    pub producers: usize,
+    /// Of `memory.tree.bytes`.
+    pub tree_bytes: usize,
+}
+
+/// What is left when the program itself has its part.
+fn variable_bytes(budget_bytes: usize) -> usize {
+    let lanes = DISK_LANES * (DISK_LANE_STACK_BYTES + DISK_LANE_SCRATCH_BYTES);
+    budget_bytes.saturating_sub(PROGRAM_BYTES + RUNTIME_BYTES + lanes + budget_bytes / 16)
+}
+
+impl CountLimits {
+    /// The bounds within a budget.
+    pub fn new(budget_bytes: usize) -> CountLimits {
+        let variable = variable_bytes(budget_bytes);
+        CountLimits {
+            connections: variable * 3 / 8 / CONNECTION_BYTES,
+            partitions: variable / 8 / PARTITION_STATE_BYTES,
+            producers: variable / 32 / PRODUCER_STATE_BYTES,
+            tree_bytes: variable / 8,
+        }
+    }
+}
+
+impl MemoryConfig {
+    /// The counts that suit a budget when nobody names any.
+    pub fn for_budget(budget_bytes: usize) -> MemoryConfig {
+        let limits = CountLimits::new(budget_bytes);
+        MemoryConfig {
+            budget_bytes,
+            connections_max: (budget_bytes / MIB * 12).min(limits.connections).min(4096),
+            partitions_max: (budget_bytes / MIB * 4).min(limits.partitions).min(4096),
+            producers_max: (budget_bytes / MIB * 64).min(limits.producers),
+            tree_bytes: (budget_bytes / 16).min(limits.tree_bytes),
+        }
+    }
+}
+
+impl Shares {
+    /// Divides the budget of `memory` after its counts.
+    pub fn new(memory: &MemoryConfig) -> Shares {
+        let variable = variable_bytes(memory.budget_bytes);
+        let (quorum_bytes, kernel_bytes) = (variable / 32, variable / 16);
+        let counted = memory.connections_max * CONNECTION_BYTES
+            + memory.partitions_max * PARTITION_STATE_BYTES
+            + memory.producers_max * PRODUCER_STATE_BYTES
+            + memory.tree_bytes;
+        let flowing = variable.saturating_sub(counted + quorum_bytes + kernel_bytes);
+        Shares {
+            allocator_bytes: memory.budget_bytes / 16,
+            quorum_bytes,
+            kernel_bytes,
+            kafka_request_bytes: flowing * 6 / 16,
+            response_bytes: flowing * 5 / 16,
+            mqtt_frame_bytes: flowing / 16,
+            mqtt_batch_bytes: flowing * 2 / 16,
+            mqtt_outgoing_bytes: flowing * 2 / 16,
+        }
+    }
+
+    /// The largest Kafka request: two fit at once, so that one never waits for itself.
+    pub fn request_bytes_max(&self) -> usize {
+        self.kafka_request_bytes / 2
+    }
+
+    /// The largest batch: it must come in and go out again, with a request's and a response's head around it.
+    pub fn message_bytes_max(&self) -> usize {
+        self.request_bytes_max().min(self.response_bytes / 2).saturating_sub(16 * 1024)
+    }
+
+    /// The most of one fetch response.
+    pub fn fetch_bytes_max(&self) -> usize {
+        self.response_bytes / 2
+    }
+
+    /// The largest MQTT packet.
+    pub fn packet_bytes_max(&self) -> usize {
+        (self.mqtt_frame_bytes / 2).min(self.mqtt_batch_bytes / 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the smallest budget to the largest, defaults and bounds alike leave room for bytes in flight.
+    #[test]
+    fn always_fits() {
+        for budget_mib in [16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 2047] {
+            let budget_bytes = budget_mib * MIB;
+            let limits = CountLimits::new(budget_bytes);
+            let at_most = MemoryConfig {
+                budget_bytes,
+                connections_max: limits.connections,
+                partitions_max: limits.partitions,
+                producers_max: limits.producers,
+                tree_bytes: limits.tree_bytes,
+            };
+            for memory in [MemoryConfig::for_budget(budget_bytes), at_most] {
+                let shares = Shares::new(&memory);
+                let flowing = shares.kafka_request_bytes * 16 / 6;
+                assert!(flowing >= variable_bytes(budget_bytes) / 5, "{budget_mib} MiB: {shares:?}");
+                assert!(shares.message_bytes_max() > 64 * 1024, "{budget_mib} MiB: {shares:?}");
+                assert!(shares.packet_bytes_max() > 16 * 1024, "{budget_mib} MiB: {shares:?}");
+            }
+        }
+    }
+
+    /// The default budget carries Kafka's own largest message and some hundreds of connections.
+    #[test]
+    fn default_budget() {
+        let memory = MemoryConfig::for_budget(64 * MIB);
+        assert_eq!((memory.connections_max, memory.partitions_max, memory.producers_max), (768, 256, 4096));
+        let shares = Shares::new(&memory);
+        assert!(shares.message_bytes_max() >= 1_048_588 * 3, "{shares:?}");
+    }
+}
