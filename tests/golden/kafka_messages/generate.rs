@@ -62,7 +62,10 @@ impl Generator {
     fn tagged(&mut self, field: &FieldSchema, out: &mut Vec<u8>) {
         let outer = std::mem::take(&mut self.counts);
         let mut value = Vec::new();
-        while value.len() < 2 && !matches!(field.kind, Kind::Bool) || value.is_empty() {
+        while value.len() < 2 && !matches!(field.kind, Kind::Bool)
+            || value.iter().all(|&byte| byte == 0)
+            || value.iter().all(|&byte| byte == 0xff)
+        {
             value.clear();
             self.counts.clear();
             self.value(&field.kind, false, &mut value);
