@@ -6,6 +6,7 @@
 pub mod types;
 pub mod limits;
 pub mod config;
+pub mod metrics;
 pub mod memory;
 pub mod effect;
 pub mod record;

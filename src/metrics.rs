@@ -1,0 +1,399 @@
+//! Fixed counters, gauges and histograms. Nothing allocates after start, and nothing here changes what a node does.
+//!
+//! Invariant: every number has one name, and `visit` tells all of them; the HTTP door renders what it is told.
+//! Any room counts; only the HTTP door and the command line read.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// All numbers of the process.
+pub static METRICS: Metrics = Metrics::new();
+
+/// Counts up.
+#[derive(Debug)]
+pub struct Counter(AtomicU64);
+
+/// Goes up and down.
+#[derive(Debug)]
+pub struct Gauge(AtomicI64);
+
+/// The bounds of a histogram of durations, in microseconds; one more bucket takes what is longer.
+pub const DURATION_BOUNDS_MICROS: [u64; 18] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 10_000_000,
+];
+
+/// The bounds of a histogram of sizes.
+pub const SIZE_BOUNDS: [u64; 18] =
+    [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304];
+
+/// How often a value fell where, with sum and largest.
+#[derive(Debug)]
+pub struct Histogram {
+    bounds: &'static [u64; 18],
+    buckets: [AtomicU64; 19],
+    sum: AtomicU64,
+    max: AtomicU64,
+}
+
+/// What every door counts.
+#[derive(Debug)]
+pub struct DoorMetrics {
+    /// Open now.
+    pub connections: Gauge,
+    /// Accepted since the start.
+    pub connections_accepted: Counter,
+    /// Closed at once, because there was no room.
+    pub connections_refused: Counter,
+    /// Bytes that came in.
+    pub bytes_in: Counter,
+    /// Bytes that were handed over for sending.
+    pub bytes_out: Counter,
+    /// Requests, packets or commands that were understood.
+    pub requests: Counter,
+    /// Records that came in.
+    pub messages_in: Counter,
+    /// Records that went out.
+    pub messages_out: Counter,
+    /// Records whose sender was told that they are safe.
+    pub acknowledged: Counter,
+    /// Frames that made no sense or were too large.
+    pub frames_refused: Counter,
+    /// Records that were given up, as the protocol allows.
+    pub messages_dropped: Counter,
+    /// Times a connection had to wait for memory before it was read again.
+    pub pauses: Counter,
+}
+
+/// What the disk lanes and the log count.
+#[derive(Debug)]
+pub struct DiskMetrics {
+    /// How long each sync took; its largest is the longest sync.
+    pub sync_micros: Histogram,
+    /// How long each job of a lane took, syncs included.
+    pub job_micros: Histogram,
+    /// Bytes written to segments.
+    pub bytes_written: Counter,
+    /// Bytes read from segments.
+    pub bytes_read: Counter,
+    /// Bytes of each write round.
+    pub round_bytes: Histogram,
+    /// Batches of each write round.
+    pub round_batches: Histogram,
+    /// Rounds that went through the journal, syncing one file for many partitions.
+    pub rounds_journalled: Counter,
+    /// 1 while the disk is too full to take records.
+    pub full: Gauge,
+}
+
+/// What the runtime counts.
+#[derive(Debug)]
+pub struct RuntimeMetrics {
+    /// How long each turn of the runtime's thread took: inputs, steps and effects, without waiting.
+    pub step_micros: Histogram,
+    /// Lines of diagnostics that were not printed, because too many came.
+    pub lines_suppressed: Counter,
+    /// 1 when wall time is believed.
+    pub clock_sane: Gauge,
+}
+
+/// Every number.
+#[derive(Debug)]
+pub struct Metrics {
+    /// The Kafka door.
+    pub kafka: DoorMetrics,
+    /// The ZooKeeper door.
+    pub zookeeper: DoorMetrics,
+    /// The MQTT door.
+    pub mqtt: DoorMetrics,
+    /// The HTTP door.
+    pub http: DoorMetrics,
+    /// Disk lanes and log.
+    pub disk: DiskMetrics,
+    /// The runtime's thread.
+    pub runtime: RuntimeMetrics,
+}
+
+/// One number or histogram as `visit` tells it. Names follow Prometheus: `_total` counts, seconds and bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// The name.
+    pub name: &'static str,
+    /// What it counts, in a sentence.
+    pub help: &'static str,
+    /// The door it belongs to; empty when to none.
+    pub door: &'static str,
+    /// The number itself.
+    pub value: SampleValue<'a>,
+}
+
+/// The kinds of numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum SampleValue<'a> {
+    /// Counts up.
+    Counter(u64),
+    /// Goes up and down.
+    Gauge(i64),
+    /// Durations; told in seconds.
+    Durations(&'a Histogram),
+    /// Only the longest duration; told in seconds.
+    Longest(&'a Histogram),
+    /// Sizes or counts.
+    Sizes(&'a Histogram),
+}
+
+impl Counter {
+    const fn new() -> Counter {
+        Counter(AtomicU64::new(0))
+    }
+
+    /// One more.
+    #[inline]
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// `count` more.
+    #[inline]
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Gauge {
+    const fn new() -> Gauge {
+        Gauge(AtomicI64::new(0))
+    }
+
+    /// Sets it.
+    #[inline]
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Moves it by `delta`.
+    #[inline]
+    pub fn add(&self, delta: i64) {
+        self.0.fetch_add(delta, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Histogram {
+    const fn new(bounds: &'static [u64; 18]) -> Histogram {
+        let buckets = [const { AtomicU64::new(0) }; 19];
+        Histogram { bounds, buckets, sum: AtomicU64::new(0), max: AtomicU64::new(0) }
+    }
+
+    /// Counts `value`.
+    #[inline]
+    pub fn observe(&self, value: u64) {
+        let bucket = self.bounds.partition_point(|&bound| bound < value);
+        if let Some(count) = self.buckets.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sum.fetch_add(value, Ordering::Relaxed);
+        if value > self.max.load(Ordering::Relaxed) {
+            self.max.fetch_max(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts `duration` in microseconds.
+    #[inline]
+    pub fn observe_duration(&self, duration: Duration) {
+        self.observe(duration.as_micros().min(u64::MAX as u128) as u64);
+    }
+
+    /// How many values were counted.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Their sum.
+    pub fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
+    }
+
+    /// The largest of them.
+    pub fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// How many values were above `bound`, which must be one of the bounds.
+    pub fn above(&self, bound: u64) -> u64 {
+        let from = self.bounds.partition_point(|&other| other <= bound);
+        self.buckets.iter().skip(from).map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Each bound with the count of values up to it; the last one, without a bound, is the count of all.
+    pub fn cumulative(&self) -> impl Iterator<Item = (Option<u64>, u64)> + '_ {
+        let mut sum = 0;
+        self.buckets.iter().enumerate().map(move |(i, bucket)| {
+            sum += bucket.load(Ordering::Relaxed);
+            (self.bounds.get(i).copied(), sum)
+        })
+    }
+}
+
+impl DoorMetrics {
+    const fn new() -> DoorMetrics {
+        DoorMetrics {
+            connections: Gauge::new(),
+            connections_accepted: Counter::new(),
+            connections_refused: Counter::new(),
+            bytes_in: Counter::new(),
+            bytes_out: Counter::new(),
+            requests: Counter::new(),
+            messages_in: Counter::new(),
+            messages_out: Counter::new(),
+            acknowledged: Counter::new(),
+            frames_refused: Counter::new(),
+            messages_dropped: Counter::new(),
+            pauses: Counter::new(),
+        }
+    }
+}
+
+impl Metrics {
+    const fn new() -> Metrics {
+        Metrics {
+            kafka: DoorMetrics::new(),
+            zookeeper: DoorMetrics::new(),
+            mqtt: DoorMetrics::new(),
+            http: DoorMetrics::new(),
+            disk: DiskMetrics {
+                sync_micros: Histogram::new(&DURATION_BOUNDS_MICROS),
+                job_micros: Histogram::new(&DURATION_BOUNDS_MICROS),
+                bytes_written: Counter::new(),
+                bytes_read: Counter::new(),
+                round_bytes: Histogram::new(&SIZE_BOUNDS),
+                round_batches: Histogram::new(&SIZE_BOUNDS),
+                rounds_journalled: Counter::new(),
+                full: Gauge::new(),
+            },
+            runtime: RuntimeMetrics {
+                step_micros: Histogram::new(&DURATION_BOUNDS_MICROS),
+                lines_suppressed: Counter::new(),
+                clock_sane: Gauge::new(),
+            },
+        }
+    }
+
+    /// Tells every number, those of one name one after the other.
+    pub fn visit(&self, visitor: &mut dyn FnMut(Sample<'_>)) {
+        self.visit_doors(visitor);
+        use SampleValue::{Counter, Durations, Gauge, Longest, Sizes};
+        let (disk, runtime) = (&self.disk, &self.runtime);
+        for (name, help, value) in [
+            ("tern_disk_sync_seconds", "How long each sync took.", Durations(&disk.sync_micros)),
+            ("tern_disk_sync_longest_seconds", "The longest sync since the start.", Longest(&disk.sync_micros)),
+            ("tern_disk_job_seconds", "How long each job of a disk lane took.", Durations(&disk.job_micros)),
+            ("tern_disk_written_bytes_total", "Bytes written to segments.", Counter(disk.bytes_written.get())),
+            ("tern_disk_read_bytes_total", "Bytes read from segments.", Counter(disk.bytes_read.get())),
+            ("tern_disk_round_bytes", "Bytes of each write round.", Sizes(&disk.round_bytes)),
+            ("tern_disk_round_batches", "Batches of each write round.", Sizes(&disk.round_batches)),
+            (
+                "tern_disk_rounds_journalled_total",
+                "Write rounds that went through the journal.",
+                Counter(disk.rounds_journalled.get()),
+            ),
+            ("tern_disk_full", "1 while the disk is too full to take records.", Gauge(disk.full.get())),
+            (
+                "tern_runtime_step_seconds",
+                "How long each turn of the runtime's thread took.",
+                Durations(&runtime.step_micros),
+            ),
+            (
+                "tern_runtime_step_longest_seconds",
+                "The longest turn of the runtime's thread since the start.",
+                Longest(&runtime.step_micros),
+            ),
+            (
+                "tern_log_lines_suppressed_total",
+                "Lines of diagnostics that were not printed.",
+                Counter(runtime.lines_suppressed.get()),
+            ),
+            ("tern_clock_sane", "1 when wall time is believed.", Gauge(runtime.clock_sane.get())),
+        ] {
+            visitor(Sample { name, help, door: "", value });
+        }
+    }
+
+    fn visit_doors(&self, visitor: &mut dyn FnMut(Sample<'_>)) {
+        type Pick = fn(&DoorMetrics) -> SampleValue<'static>;
+        use SampleValue::{Counter, Gauge};
+        let doors =
+            [("kafka", &self.kafka), ("zookeeper", &self.zookeeper), ("mqtt", &self.mqtt), ("http", &self.http)];
+        let numbers: [(&'static str, &'static str, Pick); 12] = [
+            ("tern_connections", "Open connections.", |door| Gauge(door.connections.get())),
+            ("tern_connections_accepted_total", "Accepted connections.", |door| {
+                Counter(door.connections_accepted.get())
+            }),
+            ("tern_connections_refused_total", "Connections there was no room for.", |door| {
+                Counter(door.connections_refused.get())
+            }),
+            ("tern_received_bytes_total", "Bytes that came in.", |door| Counter(door.bytes_in.get())),
+            ("tern_sent_bytes_total", "Bytes that went out.", |door| Counter(door.bytes_out.get())),
+            ("tern_requests_total", "Requests or packets that were understood.", |door| Counter(door.requests.get())),
+            ("tern_messages_in_total", "Records that came in.", |door| Counter(door.messages_in.get())),
+            ("tern_messages_out_total", "Records that went out.", |door| Counter(door.messages_out.get())),
+            ("tern_messages_acknowledged_total", "Records whose sender was told that they are safe.", |door| {
+                Counter(door.acknowledged.get())
+            }),
+            ("tern_frames_refused_total", "Frames that made no sense.", |door| Counter(door.frames_refused.get())),
+            ("tern_messages_dropped_total", "Records that were given up.", |door| Counter(door.messages_dropped.get())),
+            ("tern_pauses_total", "Times a connection waited for memory.", |door| Counter(door.pauses.get())),
+        ];
+        for (name, help, pick) in numbers {
+            for (door, metrics) in doors {
+                visitor(Sample { name, help, door, value: pick(metrics) });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values fall into the bucket whose bound they do not exceed, and nothing is lost at the ends.
+    #[test]
+    fn buckets() {
+        let histogram = Histogram::new(&DURATION_BOUNDS_MICROS);
+        for value in [0, 10, 11, 10_000, 10_001, u64::MAX >> 1] {
+            histogram.observe(value);
+        }
+        assert_eq!(histogram.count(), 6);
+        assert_eq!(histogram.max(), u64::MAX >> 1);
+        assert_eq!(histogram.above(10_000), 2);
+        let up_to = |bound| histogram.cumulative().find(|(other, _)| *other == bound).map(|(_, count)| count);
+        assert_eq!(
+            (up_to(Some(10)), up_to(Some(25)), up_to(Some(10_000)), up_to(None)),
+            (Some(2), Some(3), Some(4), Some(6))
+        );
+    }
+
+    /// Samples of one name stand together, as the text format demands, and names are unique otherwise.
+    #[test]
+    fn grouped() {
+        let mut names: Vec<&str> = Vec::new();
+        let metrics = Metrics::new();
+        metrics.visit(&mut |sample| names.push(sample.name));
+        let mut distinct = names.clone();
+        distinct.dedup();
+        let runs = distinct.len();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(runs, distinct.len());
+        assert!(names.len() > 50);
+    }
+}
