@@ -2,7 +2,7 @@
 //!
 //! Some of the budget belongs to the program whatever it does. Of the rest, counts (connections, partitions, producers,
 //! znodes) take what they need up to a bound of their own, and what then remains is shared by the bytes in flight.
-//! Invariant: the bounds of all counts together leave a quarter to the bytes in flight, so that the sum always fits.
+//! Invariant: the bounds of all counts together leave a sixth to the bytes in flight, so that the sum always fits.
 //! `resolve` lowers values by it, and the memory table has its lines from it.
 
 use super::MemoryConfig;
@@ -87,7 +87,7 @@ impl Shares {
     /// Divides the budget of `memory` after its counts.
     pub fn new(memory: &MemoryConfig) -> Shares {
         let variable = variable_bytes(memory.budget_bytes);
-        let (quorum_bytes, kernel_bytes) = (variable / 32, variable / 16);
+        let (quorum_bytes, kernel_bytes) = (variable / 32, variable / 8);
         let counted = memory.connections_max * CONNECTION_BYTES
             + memory.partitions_max * PARTITION_STATE_BYTES
             + memory.producers_max * PRODUCER_STATE_BYTES
@@ -146,7 +146,7 @@ mod tests {
             for memory in [MemoryConfig::for_budget(budget_bytes), at_most] {
                 let shares = Shares::new(&memory);
                 let flowing = shares.kafka_request_bytes * 16 / 6;
-                assert!(flowing >= variable_bytes(budget_bytes) / 5, "{budget_mib} MiB: {shares:?}");
+                assert!(flowing >= variable_bytes(budget_bytes) / 6, "{budget_mib} MiB: {shares:?}");
                 assert!(shares.message_bytes_max() > 64 * 1024, "{budget_mib} MiB: {shares:?}");
                 assert!(shares.packet_bytes_max() > 16 * 1024, "{budget_mib} MiB: {shares:?}");
             }
