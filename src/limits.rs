@@ -15,6 +15,7 @@ const _: () = assert!(CONNECTION_INPUT_BYTES_MAX <= SOCKET_READ_BYTES_MAX);
 
 /// Replicas of one partition, those of a running reassignment included.
 pub const REPLICAS_MAX: usize = 7;
+
 /// What a door, the node and the shell remember of one connection beside its unparsed bytes.
 pub const CONNECTION_STATE_BYTES: usize = 4 * 1024;
 
@@ -47,3 +48,9 @@ pub const RUNTIME_BYTES: usize = 1024 * 1024;
 
 const _: () = assert!(KERNEL_SOCKET_BYTES_MIN <= KERNEL_SOCKET_BYTES_MAX);
 const _: () = assert!(SOCKET_READ_BYTES_MAX < RUNTIME_BYTES);
+
+/// What a znode costs above the bytes of its name and data.
+pub const ZNODE_BYTES: usize = 150;
+
+/// Partitions of one topic: what one transaction can create.
+pub const PARTITIONS_PER_TOPIC_MAX: usize = 1000;

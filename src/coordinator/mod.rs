@@ -5,23 +5,41 @@
 //! nothing but the zxid. Imports neither `quorum` nor `broker`.
 
 pub mod acl;
+mod apply;
+pub mod builders;
 pub mod cluster;
 mod error;
+#[cfg(test)]
+mod model_test;
+mod path;
+pub mod placement;
+mod sessions;
+mod snapshot;
 mod stat;
+mod tree;
 mod txn;
 
+use apply::Apply;
+
+pub use builders::TopicError;
 pub use cluster::{Broker, Change, Cluster, PartitionState, Topic};
 pub use error::ErrorCode;
+pub use sessions::{Session, Sessions};
+pub use snapshot::{OVERLAY_BYTES_MAX, Restore, RestoreError};
 pub use stat::Stat;
+pub use tree::{Owner, Tree, TreeLimits, Znode};
 pub use txn::{Body, By, CreateMode, Op, OpResult, Outcome, TXN_VERSION, Txn, TxnError, TxnResult};
 
-use crate::types::{Timestamp, Zxid};
+use crate::types::{Term, Timestamp, Zxid};
 
 /// The tree, its sessions and the view, of one node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Coordinator {
+    tree: Tree,
+    sessions: Sessions,
     cluster: Cluster,
     last_zxid: Zxid,
+    snapshot: Option<snapshot::Progress>,
 }
 
 /// What one transaction changed, for those who act on it. Reused from call to call.
@@ -54,9 +72,30 @@ pub enum NodeChangeKind {
 }
 
 impl Coordinator {
+    /// What a new ensemble starts from. `seed` is any number that clients cannot guess; it never shows in a result.
+    pub fn new(limits: TreeLimits, seed: u64) -> Coordinator {
+        Coordinator {
+            tree: Tree::new(limits, seed),
+            sessions: Sessions::new(limits.sessions),
+            cluster: Cluster::default(),
+            last_zxid: Zxid(0),
+            snapshot: None,
+        }
+    }
+
     /// The typed view.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// The znodes.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The sessions alive.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// The zxid applied last.
@@ -64,10 +103,36 @@ impl Coordinator {
         self.last_zxid
     }
 
-    /// Applies the stored form of a transaction that the quorum has committed. `zxid` must be above the last one,
-    /// `time` is the proposer's wall clock. Whatever the bytes are, this answers and consumes the zxid.
-    pub fn apply(&mut self, zxid: Zxid, time: Timestamp, _txn: &[u8], _changes: &mut Changes) -> TxnResult {
+    /// The zxid of the next transaction when its entry was proposed in `term`; `None` when the term has no more, so
+    /// that the quorum must begin another first.
+    pub fn next_zxid(&self, term: Term) -> Option<Zxid> {
+        if self.last_zxid.term() == term && self.last_zxid != Zxid(0) {
+            self.last_zxid.count().checked_add(1).map(|count| Zxid::new(term, count))
+        } else {
+            Some(Zxid::new(term, 1))
+        }
+    }
+
+    /// Applies the stored form of a transaction that the quorum has committed. `zxid` is what `next_zxid` said, `time`
+    /// the proposer's wall clock. Whatever the bytes are, this answers and consumes the zxid. `changes` is added to.
+    pub fn apply(&mut self, zxid: Zxid, time: Timestamp, txn: &[u8], changes: &mut Changes) -> TxnResult {
         self.last_zxid = zxid;
-        TxnResult { zxid, time, outcome: Err(TxnError { failed_op: 0, code: ErrorCode::Unimplemented }) }
+        let first = changes.nodes.len();
+        let outcome = match Txn::decode(txn) {
+            Ok(txn) => Apply {
+                tree: &mut self.tree,
+                sessions: &mut self.sessions,
+                cluster: &self.cluster,
+                zxid,
+                time,
+                changed: &mut changes.nodes,
+            }
+            .run(txn),
+            Err(code) => Err(TxnError { failed_op: 0, code }),
+        };
+        if let Some(touched) = changes.nodes.get(first..) {
+            self.cluster.update(&self.tree, touched, &mut changes.cluster);
+        }
+        TxnResult { zxid, time, outcome }
     }
 }

@@ -4,8 +4,14 @@
 //! Invariants: it is a function of the tree, kept up to date by `apply` alone; what the tree says wrongly is left out
 //! here and reported as `Change::Invalid`.
 
+pub mod json;
+mod update;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+pub(super) use update::read_assignment;
+pub use update::{assignment_of, check_topic_name};
 
 use crate::limits::REPLICAS_MAX;
 use crate::types::{LeaderEpoch, NodeId, PartitionIndex, SessionId, TopicId, Zxid};
@@ -150,6 +156,29 @@ pub enum Change {
     DeletionRequested { name: Arc<str> },
     /// A znode that brokers read cannot be understood. It stays what it is and creates nothing.
     Invalid { path: String, why: String },
+}
+
+impl Default for PartitionState {
+    /// Before its state exists.
+    fn default() -> Self {
+        PartitionState {
+            replicas: Replicas::new(),
+            adding: Replicas::new(),
+            removing: Replicas::new(),
+            leader: None,
+            leader_epoch: LeaderEpoch::NONE,
+            isr: Replicas::new(),
+            version: -1,
+            controller_epoch: 0,
+        }
+    }
+}
+
+impl Topic {
+    /// The controller has yet to give some of its partitions a state.
+    pub fn lacks_states(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.version < 0)
+    }
 }
 
 impl Cluster {
