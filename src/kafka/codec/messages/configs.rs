@@ -1,4 +1,4 @@
-//! DescribeConfigs: effective configuration and where it comes from.
+//! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: effective configuration and where it comes from.
 
 use crate::kafka::codec::Array;
 use crate::kafka::errors::ErrorCode;
@@ -51,5 +51,64 @@ table! {
         name: &'a str, 1+;
         value: Option<&'a str>, 1+;
         source: i8, 1+;
+    }
+
+    /// The whole configuration of each resource: what is not named goes back to its default.
+    struct AlterConfigsRequest<'a>: AlterConfigs {
+        resources: Array<'a, AlterConfigsResource<'a>>, 0+;
+        validate_only: bool, 0+;
+    }
+
+    /// A topic (2) or a broker (4).
+    struct AlterConfigsResource<'a> {
+        resource_type: i8, 0+;
+        resource_name: &'a str, 0+;
+        configs: Array<'a, AlterableConfig<'a>>, 0+;
+    }
+
+    /// One key.
+    struct AlterableConfig<'a> {
+        name: &'a str, 0+;
+        value: Option<&'a str>, 0+;
+    }
+
+    /// What became of each.
+    struct AlterConfigsResponse<'a>: AlterConfigs {
+        throttle_time_ms: i32, 0+;
+        responses: Array<'a, AlterConfigsResourceResponse<'a>>, 0+;
+    }
+
+    /// One resource. Also in incremental responses.
+    struct AlterConfigsResourceResponse<'a> {
+        error_code: ErrorCode, 0+;
+        error_message: Option<&'a str>, 0+;
+        resource_type: i8, 0+;
+        resource_name: &'a str, 0+;
+    }
+
+    /// Changes; what is not named stays (KIP-339).
+    struct IncrementalAlterConfigsRequest<'a>: IncrementalAlterConfigs {
+        resources: Array<'a, IncrementalAlterConfigsResource<'a>>, 0+;
+        validate_only: bool, 0+;
+    }
+
+    /// A topic (2) or a broker (4).
+    struct IncrementalAlterConfigsResource<'a> {
+        resource_type: i8, 0+;
+        resource_name: &'a str, 0+;
+        configs: Array<'a, ConfigOperation<'a>>, 0+;
+    }
+
+    /// One change: 0 set, 1 delete, 2 append to a list, 3 subtract from a list.
+    struct ConfigOperation<'a> {
+        name: &'a str, 0+;
+        config_operation: i8, 0+;
+        value: Option<&'a str>, 0+;
+    }
+
+    /// What became of each.
+    struct IncrementalAlterConfigsResponse<'a>: IncrementalAlterConfigs {
+        throttle_time_ms: i32, 0+;
+        responses: Array<'a, AlterConfigsResourceResponse<'a>>, 0+;
     }
 }
