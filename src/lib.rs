@@ -16,3 +16,4 @@ pub mod broker;
 pub mod engine;
 pub mod kafka;
 pub mod cli;
+pub mod runtime;

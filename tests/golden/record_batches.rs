@@ -68,9 +68,9 @@ fn compress(bytes: &[u8], codec: Compression) -> Vec<u8> {
             encoder.write_all(bytes).unwrap();
             encoder.finish().unwrap()
         }
-        Compression::Snappy if bytes.len() % 2 == 0 => xerial(bytes),
+        Compression::Snappy if bytes.len().is_multiple_of(2) => xerial(bytes),
         Compression::Snappy => snap::raw::Encoder::new().compress_vec(bytes).unwrap(),
-        Compression::Lz4 => lz4(bytes, bytes.len() % 2 == 0),
+        Compression::Lz4 => lz4(bytes, bytes.len().is_multiple_of(2)),
         Compression::Zstd => ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest),
     }
 }
@@ -91,8 +91,8 @@ fn lz4(bytes: &[u8], linked: bool) -> Vec<u8> {
     let info = FrameInfo::new()
         .block_mode(if linked { BlockMode::Linked } else { BlockMode::Independent })
         .block_size(if linked { BlockSize::Max64KB } else { BlockSize::Max4MB })
-        .block_checksums(bytes.len() % 3 == 0)
-        .content_checksum(bytes.len() % 5 == 0);
+        .block_checksums(bytes.len().is_multiple_of(3))
+        .content_checksum(bytes.len().is_multiple_of(5));
     let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()

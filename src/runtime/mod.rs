@@ -1,0 +1,3 @@
+//! The thin shell around the node: sockets, disks, clocks, signals. The only room that touches the world.
+
+pub mod disk;
