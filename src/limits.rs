@@ -54,3 +54,27 @@ pub const ZNODE_BYTES: usize = 150;
 
 /// Partitions of one topic: what one transaction can create.
 pub const PARTITIONS_PER_TOPIC_MAX: usize = 1000;
+
+/// Records of MQTT publishers gathered into one batch before another is begun.
+pub const OPEN_BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Produce requests and publishes that may wait for their acknowledgement, for each connection there may be; all
+/// connections share the sum.
+pub const ACKNOWLEDGEMENTS_PER_CONNECTION: usize = 16;
+
+/// What one of them takes.
+pub const ACKNOWLEDGEMENT_BYTES: usize = 96;
+
+/// Partitions watched by waiting fetch requests, for each connection there may be; all connections share the sum.
+pub const WATCHES_PER_CONNECTION: usize = 4;
+
+/// What one of them takes.
+pub const WATCH_BYTES: usize = 128;
+
+const _: () = assert!(
+    ACKNOWLEDGEMENTS_PER_CONNECTION * ACKNOWLEDGEMENT_BYTES + WATCHES_PER_CONNECTION * WATCH_BYTES
+        <= CONNECTION_STATE_BYTES / 2
+);
+
+/// Reads and searches of offsets under way.
+pub const READS_MAX: usize = 1024;

@@ -4,11 +4,12 @@
 //! their offsets and leave from the front. A repeated batch waits among those of its original.
 //!
 //! Invariant: ascending in `end`, equal ones in order of arrival. The bound on the sum over all partitions is the
-//! broker's.
+//! broker's; memory account: "connection state".
 
 use std::collections::VecDeque;
 
 use super::Waiter;
+use crate::limits::ACKNOWLEDGEMENT_BYTES;
 use crate::types::{Offset, Timestamp};
 
 /// One waiter.
@@ -24,6 +25,9 @@ pub struct Acknowledgement {
     pub waiter: Waiter,
 }
 
+/// A queue that has doubled is half empty.
+const _: () = assert!(2 * size_of::<Acknowledgement>() <= ACKNOWLEDGEMENT_BYTES);
+
 /// The waiters of one partition. Holds no memory while nobody waits for long.
 #[derive(Debug, Default)]
 pub struct Acknowledgements {
@@ -37,11 +41,6 @@ impl Acknowledgements {
     /// How many wait.
     pub fn len(&self) -> usize {
         self.queue.len()
-    }
-
-    /// True when nobody waits.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
     }
 
     /// Adds a waiter; cheap when its offset is the highest.
@@ -115,6 +114,6 @@ mod tests {
         let failed: Vec<u32> = queue.fail_from(Offset(9_990)).map(|failed| failed.waiter.slot.0).collect();
         assert_eq!(failed, (9_991..=10_000).collect::<Vec<u32>>());
         assert_eq!(due(&mut queue, i64::MAX).len(), 9_990);
-        assert!(queue.queue.capacity() == 0 && queue.is_empty());
+        assert!(queue.queue.capacity() == 0 && queue.len() == 0);
     }
 }

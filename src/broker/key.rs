@@ -82,11 +82,6 @@ impl<T> KeyTable<T> {
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
-
-    /// True without any.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 #[cfg(test)]

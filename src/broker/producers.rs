@@ -6,19 +6,20 @@
 //!
 //! Invariants: at most `capacity` producers in the whole node, the least recently used goes first; the batches of a
 //! producer are consecutive in sequence and ascending in offset; what `roll_back` forgets is exactly what the log lost.
-//! Callers: `produce` and the partitions' life cycle. Memory account: "producers", `ENTRY_BYTES` each.
+//! Callers: `produce` and the partitions' life cycle. Memory account: "producers".
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{AppendError, PartitionKey};
+use crate::limits::PRODUCER_STATE_BYTES;
 use crate::types::{Instant, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// Batches remembered of each producer: what a client may have in flight.
 pub const BATCHES_PER_PRODUCER: usize = 5;
 
-/// Memory of one remembered producer, its share of the index included.
-pub const ENTRY_BYTES: usize = size_of::<Entry>() + 2 * size_of::<((PartitionKey, ProducerId), u32)>();
+/// One remembered producer with its share of the index.
+const _: () = assert!(size_of::<Entry>() + 2 * size_of::<((PartitionKey, ProducerId), u32)>() <= PRODUCER_STATE_BYTES);
 
 const NIL: u32 = u32::MAX;
 
@@ -54,8 +55,19 @@ impl WrittenBatch {
         self.base_offset.plus(self.last_offset_delta as i64 + 1)
     }
 
-    fn last_sequence(&self) -> i32 {
+    /// Sequence of the last record.
+    pub fn last_sequence(&self) -> i32 {
         sequence_plus(self.base_sequence, self.last_offset_delta)
+    }
+
+    /// The batch whose last record has this sequence and offset.
+    pub fn ending(sequence: i32, offset: Offset, last_offset_delta: i32, timestamp: Timestamp) -> WrittenBatch {
+        WrittenBatch {
+            base_offset: Offset(offset.0.saturating_sub(last_offset_delta as i64)),
+            base_sequence: sequence_plus(sequence, -last_offset_delta),
+            last_offset_delta,
+            timestamp,
+        }
     }
 }
 

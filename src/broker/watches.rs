@@ -1,15 +1,17 @@
 //! Who wants to know once when a partition has more to read.
 //!
 //! Invariant: the two sets mirror each other, so that a partition that moves and a request that ends each find theirs
-//! without a search; together they never exceed `capacity` watches. Memory account: "watches", `WATCH_BYTES` each.
+//! without a search; together they never exceed `capacity` watches. Memory account: "connection state".
 
 use std::collections::BTreeSet;
 
 use super::{Door, PartitionKey, Waiter};
+use crate::limits::WATCH_BYTES;
 use crate::types::{ConnId, Slot};
 
-/// Memory of one watch in both sets.
-pub const WATCH_BYTES: usize = 2 * (size_of::<(PartitionKey, Waiter)>() + size_of::<(Waiter, PartitionKey)>());
+/// What one watch takes in both sets, whose nodes are at least half full.
+const _: () =
+    assert!(2 * (size_of::<(PartitionKey, Waiter)>() + size_of::<(ConnId, Slot, Door, PartitionKey)>()) <= WATCH_BYTES);
 
 /// The watches of all partitions.
 #[derive(Debug)]

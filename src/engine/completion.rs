@@ -11,7 +11,7 @@ use super::{
     AppendError, AppendedAt, FoundOffset, PartitionKey, ProducerIdError, ProposeError, ReadData, ReadError, TopicError,
     TxnResult,
 };
-use crate::types::{LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId};
+use crate::types::{Offset, ProducerEpoch, ProducerId, TopicId};
 
 /// A topic that was created, changed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,29 +22,6 @@ pub struct TopicDone {
     pub partitions: i32,
     /// Copies of each partition.
     pub replication: i16,
-}
-
-/// A partition as its leader sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionView {
-    /// The topic's name.
-    pub topic: Arc<str>,
-    /// The topic's identity.
-    pub topic_id: TopicId,
-    /// Which partition of it.
-    pub index: PartitionIndex,
-    /// Of the current leadership.
-    pub leader_epoch: LeaderEpoch,
-    /// First offset the log still holds.
-    pub log_start_offset: Offset,
-    /// Everything below is acknowledged and may be read.
-    pub high_watermark: Offset,
-    /// The next record's offset.
-    pub log_end_offset: Offset,
-    /// Bytes of its segments.
-    pub size_bytes: u64,
-    /// False while the log opens or after the disk refused it: appends and reads answer with an error.
-    pub is_open: bool,
 }
 
 /// One answer.

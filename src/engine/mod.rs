@@ -17,32 +17,20 @@ mod topics;
 use bytes::BytesMut;
 
 pub use crate::broker::{
-    Acks, AppendError, AppendedAt, BatchFault, Door, FoundOffset, PartitionKey, ReadData, ReadError, Waiter,
+    Acks, AppendError, AppendedAt, BatchFault, Door, FoundOffset, OffsetSpec, PartitionKey, PartitionView, ReadData,
+    ReadError, Waiter,
 };
 pub use crate::coordinator::cluster;
 pub use crate::coordinator::{Cluster, PartitionState, Topic, Txn, TxnResult};
 pub use crate::record::NewRecord;
-pub use completion::{Completion, PartitionView, TopicDone};
+pub use completion::{Completion, TopicDone};
 pub use configs::{ConfigEntry, ConfigSource, ConfigType};
 pub use protocol::Protocol;
 pub use topics::{NewPartitions, NewTopic, ProducerIdError, ProposeError, TopicError, TopicRef};
 
 use crate::effect::Effects;
 use crate::memory::Grant;
-use crate::types::{ConnId, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Slot, Timestamp, TopicId};
-
-/// Which offset `find_offset` searches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffsetSpec {
-    /// The log start offset.
-    Earliest,
-    /// The high watermark.
-    Latest,
-    /// The record with the largest timestamp.
-    MaxTimestamp,
-    /// The first record at or after this time.
-    AtOrAfter(Timestamp),
-}
+use crate::types::{ConnId, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Slot, TopicId};
 
 /// Quorum, coordinator and broker of this node behind one face.
 #[derive(Debug)]

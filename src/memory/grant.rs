@@ -72,6 +72,20 @@ impl Grant {
         self.bytes
     }
 
+    /// Takes over what `other` holds, which is of the same account unless this grant is empty.
+    pub fn join(&mut self, mut other: Grant) {
+        if self.bytes == 0 {
+            *self = other;
+            return;
+        }
+        let same = match (&self.account, &other.account) {
+            (Some(own), Some(others)) => Arc::ptr_eq(&own.0, &others.0),
+            (own, others) => own.is_none() && others.is_none(),
+        };
+        assert!(same || other.bytes == 0, "grants of two accounts were joined");
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Moves `bytes` of this grant into one of their own; never more than it holds.
     pub fn split(&mut self, bytes: usize) -> Grant {
         let bytes = bytes.min(self.bytes);
@@ -103,6 +117,9 @@ mod tests {
         assert_eq!((grant.bytes(), part.bytes(), account.used_bytes()), (50, 30, 80));
         drop(part);
         assert_eq!(account.used_bytes(), 50);
+        grant.join(account.take(20).unwrap());
+        grant.join(Grant::none());
+        assert_eq!((grant.bytes(), account.used_bytes()), (70, 70));
         drop(grant);
         assert_eq!((account.used_bytes(), account.peak_bytes()), (0, 80));
     }

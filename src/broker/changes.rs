@@ -1,0 +1,218 @@
+//! Following the tree: which partitions are here, who leads them, under which configuration.
+//!
+//! Invariants: a partition is in the table exactly while the tree assigns a replica to this node (and the table has
+//! room); nothing is opened before the logs have started; a directory that is being deleted is not opened before it is
+//! gone. Callers: the engine, once with the whole tree and then with each change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::high_watermark::HighWatermark;
+use super::partition::{LogState, Partition};
+use super::settings::TopicSettings;
+use super::{AppendError, Broker, PartitionKey};
+use crate::coordinator::cluster::{ConfigMap, PartitionState, Topic};
+use crate::coordinator::{Change, Cluster};
+use crate::effect::Effects;
+use crate::types::{LeaderEpoch, Now, Offset, PartitionIndex, TopicId};
+
+/// A topic of which this node has partitions.
+#[derive(Debug)]
+pub(super) struct LocalTopic {
+    pub id: TopicId,
+    /// By partition index; `None` where this node has no replica.
+    pub keys: Vec<Option<PartitionKey>>,
+    pub settings: Arc<TopicSettings>,
+}
+
+impl Broker {
+    /// Takes over a whole tree, at the start or when changes were missed.
+    pub fn apply_all(&mut self, now: Now, cluster: &Cluster, fx: &mut Effects) {
+        let gone: Vec<Arc<str>> =
+            self.topics.keys().filter(|name| !cluster.topics.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.remove_topic(now, &name, fx);
+        }
+        for topic in cluster.topics.values() {
+            self.apply_topic(now, topic, fx);
+        }
+    }
+
+    /// Acts on one change that `cluster` shows already.
+    pub fn apply(&mut self, now: Now, cluster: &Cluster, change: &Change, fx: &mut Effects) {
+        match change {
+            Change::TopicCreated { name, .. }
+            | Change::PartitionsChanged { name }
+            | Change::TopicConfigChanged { name } => {
+                if let Some(topic) = cluster.topic(name) {
+                    self.apply_topic(now, topic, fx);
+                }
+            }
+            Change::TopicDeleted { name, id } => {
+                if self.topics.get(name).is_some_and(|topic| topic.id == *id) {
+                    self.remove_topic(now, name, fx);
+                }
+            }
+            Change::BrokerConfigChanged { .. }
+            | Change::BrokersChanged
+            | Change::ControllerChanged
+            | Change::TopicIncoming { .. }
+            | Change::DeletionRequested { .. }
+            | Change::Invalid { .. } => {}
+        }
+    }
+
+    /// Makes the partitions of one topic what the tree says.
+    fn apply_topic(&mut self, now: Now, topic: &Topic, fx: &mut Effects) {
+        if self.topics.get(&topic.name).is_some_and(|known| known.id != topic.id) {
+            self.remove_topic(now, &topic.name, fx);
+        }
+        self.apply_config(&topic.name, topic.id, &topic.config);
+        for (index, state) in topic.partitions.iter().enumerate() {
+            let is_here = state.replicas.contains(&self.node);
+            match (self.key_at(&topic.name, index), is_here) {
+                (Some(key), true) => self.apply_state(now, key, state),
+                (Some(key), false) => self.remove_partition(now, key, fx),
+                (None, true) => self.add_partition(now, topic, index, state, fx),
+                (None, false) => {}
+            }
+        }
+        for index in topic.partitions.len()..self.topics.get(&topic.name).map_or(0, |known| known.keys.len()) {
+            if let Some(key) = self.key_at(&topic.name, index) {
+                self.remove_partition(now, key, fx);
+            }
+        }
+    }
+
+    /// The effective configuration of a topic, for this topic's partitions and for those of its former self.
+    fn apply_config(&mut self, name: &Arc<str>, id: TopicId, set: &ConfigMap) {
+        let settings = Arc::new(TopicSettings::new(set, &self.defaults, self.limits.message_bytes_max));
+        let fresh = LocalTopic { id, keys: Vec::new(), settings: settings.clone() };
+        let topic = self.topics.entry(name.clone()).or_insert(fresh);
+        self.topic_names.insert(id, name.clone());
+        if topic.settings == settings {
+            return;
+        }
+        topic.settings = settings.clone();
+        for key in topic.keys.iter().flatten() {
+            let Some(partition) = self.partitions.get_mut(*key) else { continue };
+            partition.settings = settings.clone();
+            if let Some(log) = partition.log {
+                self.logs.set_config(log, settings.log.clone());
+            }
+        }
+    }
+
+    fn add_partition(&mut self, now: Now, topic: &Topic, index: usize, state: &PartitionState, fx: &mut Effects) {
+        let Some(local) = self.topics.get_mut(&topic.name) else { return };
+        let partition = Partition {
+            topic: topic.name.clone(),
+            topic_id: topic.id,
+            index: PartitionIndex(index as i32), // a topic has fewer than 2^31 partitions: they were counted in i32
+            dir: format!("{}-{index}", topic.name).into(),
+            log: None,
+            state: LogState::Opening,
+            is_leader: false,
+            leader_epoch: LeaderEpoch::NONE,
+            isr: Default::default(),
+            replica_count: 0,
+            settings: local.settings.clone(),
+            log_start: Offset(0),
+            durable: Offset(0),
+            high_watermark: HighWatermark::default(),
+            all: Default::default(),
+            leader: Default::default(),
+            open_batch: None,
+            has_tail: false,
+            is_named: false,
+            is_queued: false,
+        };
+        let Some(key) = self.partitions.insert(partition) else {
+            tracing::error!("partition {}-{index} is not served: this node has no room for more", topic.name);
+            return;
+        };
+        if local.keys.len() <= index {
+            local.keys.resize(index + 1, None);
+        }
+        if let Some(place) = local.keys.get_mut(index) {
+            *place = Some(key);
+        }
+        self.opening += 1;
+        self.apply_state(now, key, state);
+        self.begin_open(now, key, fx);
+    }
+
+    /// Leader, epoch and ISR as the tree has them.
+    fn apply_state(&mut self, now: Now, key: PartitionKey, state: &PartitionState) {
+        let node = self.node;
+        let is_leader = state.leader == Some(node);
+        let was_leader = match self.partitions.get(key) {
+            Some(partition) => partition.is_leader,
+            None => return,
+        };
+        if was_leader && !is_leader {
+            self.resign(now, key);
+        }
+        let Some(partition) = self.partitions.get_mut(key) else { return };
+        partition.leader_epoch = state.leader_epoch;
+        partition.isr = state.isr.clone();
+        partition.replica_count = state.replicas.len();
+        partition.is_leader = is_leader;
+        if is_leader && !was_leader {
+            let acknowledged = partition.high_watermark.get();
+            partition.high_watermark.restart_at(acknowledged);
+        }
+        self.advance(key);
+    }
+
+    /// Another leads now: nobody who waits here will be answered by the high watermark.
+    fn resign(&mut self, now: Now, key: PartitionKey) {
+        self.seal(now, key);
+        let acknowledged = self.partitions.get(key).map_or(Offset(0), |partition| partition.high_watermark.get());
+        self.fail_waiters(key, acknowledged, &AppendError::NotLeader);
+        self.wake_watches(key);
+    }
+
+    fn remove_topic(&mut self, now: Now, name: &Arc<str>, fx: &mut Effects) {
+        let Some(topic) = self.topics.get(name) else { return };
+        let (id, keys): (TopicId, Vec<PartitionKey>) = (topic.id, topic.keys.iter().flatten().copied().collect());
+        for key in keys {
+            self.remove_partition(now, key, fx);
+        }
+        self.topics.remove(name);
+        self.topic_names.remove(&id);
+    }
+
+    /// Forgets a partition and deletes its files.
+    fn remove_partition(&mut self, now: Now, key: PartitionKey, fx: &mut Effects) {
+        if let Some(partition) = self.partitions.get_mut(key) {
+            partition.open_batch = None; // its records are above everything that is acknowledged
+        }
+        self.fail_waiters(key, Offset(-1), &AppendError::UnknownPartition);
+        self.fail_lookups(key);
+        self.producers.forget_partition(key);
+        let Some(partition) = self.partitions.remove(key) else { return };
+        if partition.state == LogState::Opening {
+            self.opening -= 1;
+        }
+        if let Some(place) =
+            self.topics.get_mut(&partition.topic).and_then(|topic| topic.keys.get_mut(partition.index.0 as usize))
+        {
+            *place = None;
+        }
+        match partition.log {
+            Some(log) => {
+                self.by_log.remove(&log);
+                self.delete_log(log, partition.dir, fx);
+            }
+            None => self.delete_unopened(now, partition.dir, fx),
+        }
+    }
+
+    pub(super) fn key_at(&self, topic: &str, index: usize) -> Option<PartitionKey> {
+        self.topics.get(topic)?.keys.get(index).copied().flatten()
+    }
+}
+
+/// Topics with partitions here, by name.
+pub(super) type LocalTopics = BTreeMap<Arc<str>, LocalTopic>;

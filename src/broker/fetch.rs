@@ -1,0 +1,247 @@
+//! Reading batches, watching for more, and finding offsets.
+//!
+//! Invariants: nothing at or above the high watermark is served; each read or search that was taken is answered once;
+//! those under way are bounded.
+
+use bytes::Bytes;
+
+use super::{Answer, Broker, FoundOffset, PartitionKey, ReadData, ReadError, Waiter};
+use crate::effect::Effects;
+use crate::log::LogReadError;
+use crate::types::{ConnId, LeaderEpoch, Offset, Slot, Timestamp};
+
+/// Which offset is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// The log start offset.
+    Earliest,
+    /// The high watermark.
+    Latest,
+    /// The record with the largest timestamp.
+    MaxTimestamp,
+    /// The first record at or after this time.
+    AtOrAfter(Timestamp),
+}
+
+/// A read or a search that the disk is busy with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookup {
+    pub partition: PartitionKey,
+    pub waiter: Waiter,
+}
+
+impl Broker {
+    /// Reads whole batches below the high watermark. See `Engine::read`.
+    pub fn read(
+        &mut self,
+        key: PartitionKey,
+        from: Offset,
+        max_bytes: usize,
+        waiter: Waiter,
+        fx: &mut Effects,
+    ) -> Result<(), ReadError> {
+        let partition = self.partitions.get(key).ok_or(ReadError::UnknownPartition)?;
+        let log = partition.readable()?;
+        let below = partition.high_watermark.get();
+        if from < partition.log_start || from > self.logs.marks(log).end {
+            return Err(ReadError::OffsetOutOfRange);
+        }
+        if from >= below {
+            let result = Ok(self.read_data(key, Bytes::new())?);
+            self.answers.push_back((waiter, Answer::Read { partition: key, result }));
+            return Ok(());
+        }
+        let token = self.look_up(key, waiter)?;
+        let asked = self.logs.read(log, from, below, max_bytes, token, fx);
+        self.give_up_on_error(token, asked)
+    }
+
+    /// Answers once with `DataArrived` when the high watermark next moves. False: too many watch.
+    pub fn watch(&mut self, key: PartitionKey, waiter: Waiter) -> bool {
+        self.partitions.get(key).is_some() && self.watches.add(key, waiter)
+    }
+
+    /// Forgets the watches of one request.
+    pub fn unwatch(&mut self, conn: ConnId, slot: Slot) {
+        self.watches.forget_request(conn, slot);
+    }
+
+    /// Forgets the watches of a connection.
+    pub fn drop_connection(&mut self, conn: ConnId) {
+        self.watches.forget_connection(conn);
+    }
+
+    /// Whether acknowledged batches are told as `Answer::Tail` from now on.
+    pub fn set_tail(&mut self, key: PartitionKey, on: bool) {
+        let Some(partition) = self.partitions.get_mut(key) else { return };
+        partition.has_tail = on;
+        if let Some(log) = partition.log {
+            self.logs.set_tail(log, on);
+        }
+    }
+
+    /// Searches an offset. See `Engine::find_offset`.
+    pub fn find_offset(
+        &mut self,
+        key: PartitionKey,
+        spec: OffsetSpec,
+        waiter: Waiter,
+        fx: &mut Effects,
+    ) -> Result<(), ReadError> {
+        let partition = self.partitions.get(key).ok_or(ReadError::UnknownPartition)?;
+        let log = partition.readable()?;
+        let below = partition.high_watermark.get();
+        let none = Timestamp(-1);
+        let known = match spec {
+            OffsetSpec::Earliest => {
+                FoundOffset { offset: partition.log_start, timestamp: none, leader_epoch: LeaderEpoch::NONE }
+            }
+            OffsetSpec::Latest => FoundOffset { offset: below, timestamp: none, leader_epoch: partition.leader_epoch },
+            OffsetSpec::AtOrAfter(at) => {
+                let token = self.look_up(key, waiter)?;
+                let asked = self.logs.find_timestamp(log, at, below, token, fx);
+                return self.give_up_on_error(token, asked);
+            }
+            OffsetSpec::MaxTimestamp => {
+                let token = self.look_up(key, waiter)?;
+                let asked = self.logs.find_max_timestamp(log, below, token, fx);
+                return self.give_up_on_error(token, asked);
+            }
+        };
+        self.answers.push_back((waiter, Answer::Offset { partition: key, result: Ok(Some(known)) }));
+        Ok(())
+    }
+
+    /// Moves the log start offset up to `before`. See `Engine::delete_records`.
+    pub fn delete_records(
+        &mut self,
+        key: PartitionKey,
+        before: Offset,
+        waiter: Waiter,
+        fx: &mut Effects,
+    ) -> Result<(), ReadError> {
+        let partition = self.partitions.get(key).ok_or(ReadError::UnknownPartition)?;
+        let log = partition.readable()?;
+        let high_watermark = partition.high_watermark.get();
+        let before = if before.0 == -1 { high_watermark } else { before };
+        if before.0 < 0 || before > high_watermark {
+            return Err(ReadError::OffsetOutOfRange);
+        }
+        if before <= partition.log_start {
+            let result = Ok(partition.log_start);
+            self.answers.push_back((waiter, Answer::RecordsDeleted { partition: key, result }));
+            return Ok(());
+        }
+        if self.deletions.len() >= self.limits.reads_max {
+            return Err(ReadError::Busy);
+        }
+        self.logs.delete_records(log, before, fx).map_err(read_error)?;
+        self.deletions.push((key, before, waiter));
+        Ok(())
+    }
+
+    /// The epoch that was in force at `epoch` or before, and the offset after its last record (KIP-101).
+    pub fn epoch_end(&self, key: PartitionKey, epoch: LeaderEpoch) -> Result<(LeaderEpoch, Offset), ReadError> {
+        let partition = self.partitions.get(key).ok_or(ReadError::UnknownPartition)?;
+        let log = partition.readable()?;
+        if epoch == partition.leader_epoch {
+            return Ok((epoch, self.logs.marks(log).end));
+        }
+        Ok(self.logs.epoch_end(log, epoch))
+    }
+
+    /// KIP-320: compares a client's leader epoch with the partition's.
+    pub fn check_leader_epoch(&self, key: PartitionKey, current: LeaderEpoch) -> Result<(), ReadError> {
+        self.partitions.get(key).ok_or(ReadError::UnknownPartition)?.check_leader_epoch(current)
+    }
+
+    /// The log's answer to a read.
+    pub(super) fn read_done(&mut self, token: u64, result: Result<Bytes, LogReadError>) {
+        let Some(Lookup { partition, waiter }) = self.lookups.remove(&token) else { return };
+        let result = result.map_err(read_error).and_then(|bytes| self.read_data(partition, bytes));
+        self.answers.push_back((waiter, Answer::Read { partition, result }));
+    }
+
+    /// The log's answer to a search.
+    pub(super) fn timestamp_found(&mut self, token: u64, result: Result<Option<(Timestamp, Offset)>, LogReadError>) {
+        let Some(Lookup { partition, waiter }) = self.lookups.remove(&token) else { return };
+        let found = |(timestamp, offset)| FoundOffset { offset, timestamp, leader_epoch: LeaderEpoch::NONE };
+        let result = match self.partitions.get(partition) {
+            Some(_) => result.map(|pair| pair.map(found)).map_err(read_error),
+            None => Err(ReadError::UnknownPartition),
+        };
+        self.answers.push_back((waiter, Answer::Offset { partition, result }));
+    }
+
+    /// The log start offset has moved: whoever waited for that is told.
+    pub(super) fn start_moved(&mut self, key: PartitionKey, start: Offset) {
+        if let Some(partition) = self.partitions.get_mut(key) {
+            partition.log_start = partition.log_start.max(start);
+        }
+        let answers = &mut self.answers;
+        self.deletions.retain(|&(partition, before, waiter)| {
+            let is_done = partition == key && before <= start;
+            if is_done {
+                answers.push_back((waiter, Answer::RecordsDeleted { partition, result: Ok(start) }));
+            }
+            !is_done
+        });
+    }
+
+    /// Answers reads, searches, deletions and watches of a partition that is gone.
+    pub(super) fn fail_lookups(&mut self, key: PartitionKey) {
+        let answers = &mut self.answers;
+        self.deletions.retain(|&(partition, _, waiter)| {
+            if partition == key {
+                let result = Err(ReadError::UnknownPartition);
+                answers.push_back((waiter, Answer::RecordsDeleted { partition, result }));
+            }
+            partition != key
+        });
+        self.wake_watches(key); // reads under way are answered by the log
+    }
+
+    /// Tells everybody who watches a partition.
+    pub(super) fn wake_watches(&mut self, key: PartitionKey) {
+        while let Some(waiter) = self.watches.take(key) {
+            self.answers.push_back((waiter, Answer::DataArrived { partition: key }));
+        }
+    }
+
+    fn read_data(&self, key: PartitionKey, bytes: Bytes) -> Result<ReadData, ReadError> {
+        let partition = self.partitions.get(key).ok_or(ReadError::UnknownPartition)?;
+        let high_watermark = partition.high_watermark.get();
+        Ok(ReadData {
+            bytes,
+            high_watermark,
+            log_start_offset: partition.log_start,
+            last_stable_offset: high_watermark,
+        })
+    }
+
+    fn look_up(&mut self, partition: PartitionKey, waiter: Waiter) -> Result<u64, ReadError> {
+        if self.lookups.len() >= self.limits.reads_max {
+            return Err(ReadError::Busy);
+        }
+        self.next_token += 1;
+        self.lookups.insert(self.next_token, Lookup { partition, waiter });
+        Ok(self.next_token)
+    }
+
+    fn give_up_on_error(&mut self, token: u64, asked: Result<(), LogReadError>) -> Result<(), ReadError> {
+        asked.map_err(|error| {
+            self.lookups.remove(&token);
+            read_error(error)
+        })
+    }
+}
+
+/// Why the log reads nothing, in the broker's words.
+fn read_error(error: LogReadError) -> ReadError {
+    match error {
+        LogReadError::NotOpen => ReadError::NotLeader,
+        LogReadError::OutOfRange(_) => ReadError::OffsetOutOfRange,
+        LogReadError::Damaged { sentence, .. } => ReadError::Damaged(sentence),
+        LogReadError::Disk(error) => ReadError::Storage(error.to_string()),
+    }
+}

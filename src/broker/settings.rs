@@ -1,0 +1,127 @@
+//! What a topic's configuration comes to: the values that the broker and the log obey.
+//!
+//! Invariant: every value is within its key's bounds and within what the node's memory allows; a value in the tree that
+//! is not (a ZooKeeper client can write anything) counts as absent.
+
+use super::topic_keys::{self, TopicKey};
+use crate::config::{TimestampType, TopicDefaults};
+use crate::coordinator::cluster::ConfigMap;
+use crate::log::{LogConfig, SEGMENT_BYTES_MAX};
+
+/// The effective configuration of one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// The largest batch, in bytes.
+    pub message_bytes_max: usize,
+    /// Whose time records carry.
+    pub timestamp_type: TimestampType,
+    /// How far behind the clock a timestamp may lie; none: any.
+    pub timestamp_before_ms_max: Option<i64>,
+    /// How far ahead of it; none: any.
+    pub timestamp_after_ms_max: Option<i64>,
+    /// For acks=all.
+    pub min_insync_replicas: usize,
+    /// Records need keys.
+    pub is_compacted: bool,
+    /// What the log obeys.
+    pub log: LogConfig,
+}
+
+impl TopicSettings {
+    /// What `set` and, where it says nothing, `defaults` come to. No batch is larger than `message_bytes_limit`.
+    pub fn new(set: &ConfigMap, defaults: &TopicDefaults, message_bytes_limit: usize) -> TopicSettings {
+        let values = Values { set, defaults };
+        let policies = values.text("cleanup.policy");
+        let is_deleted = topic_keys::list(&policies).any(|policy| policy == "delete");
+        let bound = |name: &str| Some(values.number(name)).filter(|&value| value < i64::MAX);
+        let retention = |name: &str| u64::try_from(values.number(name)).ok().filter(|_| is_deleted);
+        TopicSettings {
+            message_bytes_max: (values.number("max.message.bytes").max(0) as usize).min(message_bytes_limit),
+            timestamp_type: match values.text("message.timestamp.type").as_str() {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_before_ms_max: bound("message.timestamp.before.max.ms"),
+            timestamp_after_ms_max: bound("message.timestamp.after.max.ms"),
+            min_insync_replicas: values.number("min.insync.replicas").max(1) as usize,
+            is_compacted: topic_keys::list(&policies).any(|policy| policy == "compact"),
+            log: LogConfig {
+                segment_bytes: values.number("segment.bytes").clamp(14, SEGMENT_BYTES_MAX as i64) as u32,
+                segment_ms: values.number("segment.ms").max(1) as u64,
+                index_interval_bytes: values.number("index.interval.bytes").clamp(0, i32::MAX as i64) as u32,
+                retention_bytes: retention("retention.bytes"),
+                retention_ms: retention("retention.ms"),
+                flush_messages: values.number("flush.messages").max(1) as u64,
+                flush_ms: bound("flush.ms").map(|ms| ms as u64),
+                ..LogConfig::default()
+            },
+        }
+    }
+}
+
+/// Values by key: what was set when it is sound, else the default.
+struct Values<'a> {
+    set: &'a ConfigMap,
+    defaults: &'a TopicDefaults,
+}
+
+impl Values<'_> {
+    fn text(&self, name: &str) -> String {
+        let Some(key) = TopicKey::find(name) else { return String::new() };
+        let set = self.set.get(name).filter(|value| key.check(value).is_ok());
+        set.map_or_else(|| key.default_value(self.defaults), |value| value.trim().to_string())
+    }
+
+    fn number(&self, name: &str) -> i64 {
+        self.text(name).parse().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(set: &[(&str, &str)]) -> TopicSettings {
+        let set = set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        TopicSettings::new(&set, &crate::config::Config::default().topics, 2 << 20)
+    }
+
+    /// Without a word the broker's defaults hold, and they are Kafka's except that every write is synced.
+    #[test]
+    fn defaults() {
+        let expected = TopicSettings {
+            message_bytes_max: 1_048_588,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_ms_max: None,
+            timestamp_after_ms_max: None,
+            min_insync_replicas: 1,
+            is_compacted: false,
+            log: LogConfig { retention_ms: Some(604_800_000), ..LogConfig::default() },
+        };
+        assert_eq!(settings(&[]), expected);
+    }
+
+    /// What the topic says wins, within the memory's bound; nonsense counts as not said.
+    #[test]
+    fn set() {
+        let set = settings(&[
+            ("max.message.bytes", "10000000"),
+            ("retention.ms", "-1"),
+            ("retention.bytes", " 5000 "),
+            ("segment.bytes", "many"),
+            ("message.timestamp.type", "LogAppendTime"),
+            ("message.timestamp.after.max.ms", "3600000"),
+        ]);
+        assert_eq!((set.message_bytes_max, set.log.segment_bytes), (2 << 20, 1 << 30));
+        assert_eq!((set.log.retention_ms, set.log.retention_bytes), (None, Some(5000)));
+        assert_eq!((set.timestamp_type, set.timestamp_after_ms_max), (TimestampType::LogAppendTime, Some(3_600_000)));
+    }
+
+    /// A topic that is only compacted loses nothing to age or size.
+    #[test]
+    fn compact() {
+        let compacted = settings(&[("cleanup.policy", "compact"), ("retention.bytes", "1")]);
+        assert_eq!((compacted.log.retention_ms, compacted.log.retention_bytes), (None, None));
+        assert!(compacted.is_compacted && settings(&[("cleanup.policy", "delete,compact")]).is_compacted);
+    }
+}
