@@ -18,7 +18,11 @@ enum Source<'a, T: Encode> {
         count: usize,
     },
     Slice(&'a [T]),
-    Each(&'a dyn Fn(&mut Elements<'_, '_, T::Element>)),
+    /// What `put` puts, and how often it does, if its maker knew.
+    Each {
+        put: &'a dyn Fn(&mut Elements<'_, '_, T::Element>),
+        count: Option<usize>,
+    },
 }
 
 /// Where the closure of [`Array::each`] puts the elements.
@@ -47,17 +51,22 @@ impl<'a, T: Encode> Array<'a, T> {
     /// The elements that `each` puts. It is called several times (to count, to measure, to write) and must put the
     /// same ones each time. Such an array is for writing: iterated it is empty.
     pub const fn each(each: &'a dyn Fn(&mut Elements<'_, '_, T::Element>)) -> Array<'a, T> {
-        Array(Source::Each(each))
+        Array(Source::Each { put: each, count: None })
+    }
+
+    /// The same for exactly `count` elements: a call less, where it is known.
+    pub const fn counted(count: usize, each: &'a dyn Fn(&mut Elements<'_, '_, T::Element>)) -> Array<'a, T> {
+        Array(Source::Each { put: each, count: Some(count) })
     }
 
     /// How many elements there are.
     pub fn len(&self) -> usize {
-        match &self.0 {
-            Source::Wire { count, .. } => *count,
+        match self.0 {
+            Source::Wire { count, .. } | Source::Each { count: Some(count), .. } => count,
             Source::Slice(elements) => elements.len(),
-            Source::Each(each) => {
+            Source::Each { put, count: None } => {
                 let mut elements = Elements { encoder: None, count: 0, kind: PhantomData };
-                each(&mut elements);
+                put(&mut elements);
                 elements.count
             }
         }
@@ -71,7 +80,7 @@ impl<'a, T: Encode> Array<'a, T> {
     /// The elements in order.
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(match self.0 {
-            Source::Each(_) => Source::Slice(&[]),
+            Source::Each { .. } => Source::Slice(&[]),
             source => source,
         })
     }
@@ -122,7 +131,7 @@ impl<'a, T: Encode + Decode<'a> + Copy> Iterator for Iter<'a, T> {
                 *elements = rest;
                 Some(*first)
             }
-            Source::Each(_) => None,
+            Source::Each { .. } => None,
         }
     }
 }
@@ -161,9 +170,9 @@ impl<'a, T: Encode + Decode<'a> + Copy> Encode for Array<'a, T> {
         let count = self.len();
         e.count(Some(count));
         match self.0 {
-            Source::Each(each) => {
+            Source::Each { put, .. } => {
                 let mut elements = Elements { encoder: Some(e), count: 0, kind: PhantomData };
-                each(&mut elements);
+                put(&mut elements);
                 debug_assert_eq!(elements.count, count, "the closure of an array must be repeatable");
             }
             _ => self.iter().for_each(|element| element.write(e, false)),
@@ -214,6 +223,7 @@ mod tests {
             };
             let bytes = write(Array::of(&numbers));
             assert_eq!(bytes, write(Array::each(&each)));
+            assert_eq!(bytes, write(Array::counted(200, &each)));
             let array = Array::<i32>::read(&mut Decoder::new(&bytes, 0, flexible), false).unwrap();
             assert_eq!(array.len(), 200);
             assert!(array.iter().eq(numbers.iter().copied()) && array.iter().eq(array));
