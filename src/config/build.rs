@@ -3,8 +3,8 @@
 use super::values::{Cap, Values};
 use super::{
     CleanupPolicy, Config, CountLimits, Endpoint, Facts, GroupConfig, KafkaConfig, Layers, LogLevel, MapLine, Member,
-    MemoryConfig, MqttConfig, Outcome, Shares, Size, TimestampType, TopicDefaults, TopicToCreate, ZooKeeperConfig,
-    ensemble, listeners,
+    MemoryConfig, MqttConfig, Outcome, Shares, Size, TestDisk, TimestampType, TopicDefaults, TopicToCreate,
+    ZooKeeperConfig, ensemble, listeners,
 };
 use crate::types::NodeId;
 
@@ -43,6 +43,7 @@ pub fn resolve(layers: &Layers, facts: &Facts) -> Outcome {
         topics,
         memory,
         log_level: read_level(values_ref),
+        test_disk: read_test_disk(values_ref),
         settings: Vec::new(),
         ensemble: Vec::new(),
     };
@@ -60,6 +61,14 @@ fn read_level(values: &mut Values<'_>) -> LogLevel {
         "debug" => LogLevel::Debug,
         "trace" => LogLevel::Trace,
         _ => LogLevel::Info,
+    }
+}
+
+fn read_test_disk(values: &mut Values<'_>) -> TestDisk {
+    match values.word("tern.test.disk") {
+        "card" => TestDisk::Card,
+        "discard" => TestDisk::Discard,
+        _ => TestDisk::None,
     }
 }
 

@@ -35,8 +35,22 @@ pub struct Config {
     pub memory: MemoryConfig,
     /// `log.level`: what is told on standard error.
     pub log_level: LogLevel,
+    /// `tern.test.disk`: an emulated disk, for tests.
+    pub test_disk: TestDisk,
     /// Every key in use with its value in force, as `check-config` and DescribeConfigs show it.
     pub settings: Vec<Setting>,
+}
+
+/// Disks for tests, which no documentation for operators names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TestDisk {
+    /// The real one.
+    #[default]
+    None,
+    /// A card: 6 ms a sync, 20 MB/s, a stall of 400 ms every 500 syncs, all lanes sharing the one device.
+    Card,
+    /// What was written and not synced is gone when the process is killed.
+    Discard,
 }
 
 /// The two directory trees.

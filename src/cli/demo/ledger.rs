@@ -65,20 +65,29 @@ impl Ledger {
         self.seen.lock().expect("nobody panics while holding it").iter().map(|seen| seen.again).sum()
     }
 
-    /// Acknowledged readings that have not come out. While sensors publish, some are still on their way.
-    pub fn lost(&self) -> u64 {
-        let acknowledged = self.readings.iter().map(|readings| readings.acknowledged.load(Ordering::Relaxed) as usize);
+    /// Acknowledged readings that have not come out yet.
+    pub fn on_the_way(&self) -> u64 {
+        self.missing_of(&self.acknowledged_each())
+    }
+
+    /// How many readings each sensor knows to be acknowledged.
+    pub fn acknowledged_each(&self) -> Vec<u64> {
+        self.readings.iter().map(|readings| readings.acknowledged.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Of the first so many readings of each sensor, those that have not come out.
+    pub fn missing_of(&self, acknowledged: &[u64]) -> u64 {
         let seen = self.seen.lock().expect("nobody panics while holding it");
-        let missing = acknowledged.zip(seen.iter()).map(|(acknowledged, seen)| {
-            let came_out = seen.numbers.iter().take(acknowledged).filter(|&&seen| seen).count();
-            (acknowledged - came_out) as u64
+        let missing = acknowledged.iter().zip(seen.iter()).map(|(&acknowledged, seen)| {
+            let came_out = seen.numbers.iter().take(acknowledged as usize).filter(|&&seen| seen).count();
+            acknowledged - came_out as u64
         });
         missing.sum()
     }
 
     /// The last line of the demonstration.
     pub fn verdict(&self) -> String {
-        let (acknowledged, out, lost) = (self.acknowledged(), self.out(), self.lost());
+        let (acknowledged, out, lost) = (self.acknowledged(), self.out(), self.on_the_way());
         let verdict = if lost == 0 && acknowledged > 0 { "nothing was lost" } else { "FAILED" };
         format!(
             "verdict: {verdict}: sent={} acknowledged={acknowledged} out={out} lost={lost} sent_again_by_sensors={}",

@@ -97,7 +97,7 @@ fn demonstrate(directory: &std::path::Path, duration: Duration) -> io::Result<bo
         let _ = sensor.join(); // a sensor that panicked has acknowledged nothing more
     }
     let waiting = Instant::now();
-    while ledger.lost() > 0 && waiting.elapsed() < CATCH_UP {
+    while ledger.on_the_way() > 0 && waiting.elapsed() < CATCH_UP {
         std::thread::sleep(Duration::from_millis(20));
     }
     table.show(started.elapsed(), &ledger, node.resident_bytes(), node.memory_budget_bytes, "");
@@ -105,5 +105,5 @@ fn demonstrate(directory: &std::path::Path, duration: Duration) -> io::Result<bo
     let _ = reader.join();
     node.stop()?;
     println!("\n{}", ledger.verdict());
-    Ok(ledger.lost() == 0 && ledger.acknowledged() > 0)
+    Ok(ledger.on_the_way() == 0 && ledger.acknowledged() > 0)
 }

@@ -32,6 +32,12 @@ pub(super) const KEYS: &[Key] = &[
         "info",
         "what is told on standard error",
     ),
+    key(
+        "tern.test.disk",
+        Kind::OneOf(&["none", "card", "discard"]),
+        "none",
+        "for tests: a disk that is slow or forgets",
+    ),
     // Memory.
     key("memory.budget", Kind::Size { min: 16 * MIB, max: 2048 * MIB }, "", "bound of what the process allocates"),
     key("max.connections", Kind::Int { min: 8, max: 65_536 }, "", "open connections over all doors"),

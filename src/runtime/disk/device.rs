@@ -10,7 +10,8 @@ use crate::log::storage::{DirEntry, FileName, FilePath, Storage};
 
 use super::emulate::{Card, Overlay};
 use super::files::Files;
-use super::{DiskConfig, Emulation, Stats};
+use super::{DiskConfig, Stats};
+use crate::config::TestDisk;
 
 /// The disk of a node, as each lane holds it. Clones are the same disk.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ impl Device {
         Device {
             files: Files::new(&config.coordinator_dir, &config.topics_dir),
             stats,
-            card: (config.emulate == Emulation::Card).then(Arc::default),
-            overlay: (config.emulate == Emulation::Discard).then(Arc::default),
+            card: (config.emulate == TestDisk::Card).then(Arc::default),
+            overlay: (config.emulate == TestDisk::Discard).then(Arc::default),
         }
     }
 
@@ -215,7 +216,7 @@ mod tests {
         FilePath { root: Root::Topics, dir: Some("t-0"), name: NAMES[index] }
     }
 
-    fn device(dir: &TestDir, emulate: Emulation) -> Device {
+    fn device(dir: &TestDir, emulate: TestDisk) -> Device {
         let config = DiskConfig { coordinator_dir: dir.path().to_owned(), topics_dir: dir.path().to_owned(), emulate };
         Device::new(&config, Arc::default())
     }
@@ -298,7 +299,7 @@ mod tests {
     /// Random operations give what a model of files gives, on real files and under the forgetful disk.
     #[test]
     fn agrees_with_a_model() {
-        for (seed, emulate) in [(1, Emulation::None), (2, Emulation::Discard)] {
+        for (seed, emulate) in [(1, TestDisk::None), (2, TestDisk::Discard)] {
             let dir = TestDir::new("device-model");
             let mut device = device(&dir, emulate);
             device.create_dir(Root::Topics, "t-0").unwrap();
@@ -321,7 +322,7 @@ mod tests {
     fn discards_what_was_not_synced() {
         for seed in 0..20 {
             let dir = TestDir::new("device-discard");
-            let mut forgetful = device(&dir, Emulation::Discard);
+            let mut forgetful = device(&dir, TestDisk::Discard);
             forgetful.create_dir(Root::Topics, "t-0").unwrap();
             let mut rng = Rng::new(seed);
             let mut model = BTreeMap::new();
@@ -329,7 +330,7 @@ mod tests {
                 step(&mut rng, &mut forgetful, &mut model);
             }
             drop(forgetful);
-            let mut after = device(&dir, Emulation::None);
+            let mut after = device(&dir, TestDisk::None);
             for (&index, known) in &model {
                 let mut bytes = vec![0; 1 << 16];
                 let count = after.read_at(file(index), 0, &mut bytes).unwrap();
@@ -341,7 +342,7 @@ mod tests {
     /// A directory under a new name brings its unsynced files along; syncs are counted.
     #[test]
     fn rename_directory() {
-        for emulate in [Emulation::None, Emulation::Discard, Emulation::Card] {
+        for emulate in [TestDisk::None, TestDisk::Discard, TestDisk::Card] {
             let dir = TestDir::new("device-rename");
             let mut device = device(&dir, emulate);
             device.create_dir(Root::Topics, "t-0").unwrap();

@@ -18,11 +18,11 @@ mod system;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::TestDisk;
 use crate::effect::{DiskDone, DiskError, DiskOp, Lane};
 use crate::types::Ticket;
 
 pub use device::Device;
-pub use emulate::Emulation;
 pub use stats::{DiskStats, Stats};
 
 use lanes::Lanes;
@@ -36,7 +36,7 @@ pub struct DiskConfig {
     /// `log.dirs`: the topics' files. Created when missing.
     pub topics_dir: PathBuf,
     /// For tests: `tern.test.disk`.
-    pub emulate: Emulation,
+    pub emulate: TestDisk,
 }
 
 /// The running lanes. Dropping it waits for what is queued, as `stop` does.
@@ -91,7 +91,7 @@ mod tests {
         let config = DiskConfig {
             coordinator_dir: dir.path().join("data"),
             topics_dir: dir.path().join("data/topics"),
-            emulate: Emulation::None,
+            emulate: TestDisk::None,
         };
         let (sender, answers) = mpsc::channel();
         let answer = move |ticket, result| sender.send((ticket, result)).unwrap();

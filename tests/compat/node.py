@@ -1,0 +1,112 @@
+"""A real node in a directory of its own, on free ports of the loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+BINARY = os.environ.get("TERN_BINARY", "target/release/tern")
+
+
+class Node:
+    """Starts `tern serve`; `kill` is a power cut for the process, `stop` is polite."""
+
+    def __init__(self, directory, *settings, disk=None):
+        self.directory = str(directory)
+        self.settings = list(settings)
+        self.disk = disk
+        self.process = None
+        self.ports = {}
+        self.start()
+
+    def start(self, expect_ready=True):
+        def port(door):
+            # The same ports after a restart, so that clients find the node again.
+            return self.ports[door].rsplit(":", 1)[1] if door in self.ports else "0"
+
+        settings = [
+            f"dataDir={self.directory}/coordinator",
+            f"log.dirs={self.directory}/topics",
+            f"listeners=PLAINTEXT://127.0.0.1:{port('kafka')}",
+            f"mqtt.listeners=tcp://127.0.0.1:{port('mqtt')}",
+            f"http.listener=127.0.0.1:{port('http')}",
+            *self.settings,
+        ]
+        if self.disk:
+            settings.append(f"tern.test.disk={self.disk}")
+        command = [BINARY, "serve"]
+        for setting in settings:
+            command += ["--set", setting]
+        self.log = open(os.path.join(self.directory, "stderr.log"), "ab")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        if not expect_ready:
+            return
+        line = self.process.stdout.readline()
+        assert line.startswith("ready "), f"no ready line but {line!r}; it said: {self.diagnostics()[-2000:]}"
+        self.ports = dict(pair.split("=", 1) for pair in line.split()[1:])
+
+    @property
+    def kafka(self):
+        return self.ports["kafka"]
+
+    @property
+    def mqtt(self):
+        host, port = self.ports["mqtt"].rsplit(":", 1)
+        return host, int(port)
+
+    @property
+    def http(self):
+        return self.ports["http"]
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def diagnostics(self):
+        with open(os.path.join(self.directory, "stderr.log"), errors="replace") as log:
+            return log.read()
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+
+def raw(address, data, seconds=5, half_close=False):
+    """Sends bytes and returns all that comes back until the peer closes or the time is up."""
+    if isinstance(address, str):
+        host, port = address.rsplit(":", 1)
+        address = (host, int(port))
+    got = b""
+    with socket.create_connection(address, timeout=seconds) as connection:
+        connection.sendall(data)
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + seconds
+        try:
+            while time.monotonic() < deadline:
+                part = connection.recv(65536)
+                if not part:
+                    break
+                got += part
+        except (TimeoutError, ConnectionError):
+            pass
+    return got
+
+
+def eventually(question, seconds=10):
+    """Asks until the answer is true; the last answer is returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.02)

@@ -1,0 +1,78 @@
+"""The command line as a new user meets it: exit codes, sentences, and the doors' everyday commands."""
+
+import os
+import subprocess
+
+from node import BINARY, Node
+
+
+def tern(*arguments, text=None, seconds=30, environment=None):
+    return subprocess.run([BINARY, *arguments], input=text, capture_output=True, text=True, timeout=seconds, env=environment)
+
+
+def test_help_shows_examples():
+    """--help of each command shows an example."""
+    for command in ("serve", "demo", "check-config", "status", "topic", "produce", "consume", "inspect", "bench"):
+        shown = tern(command, "--help")
+        assert shown.returncode == 0
+        assert "xample" in shown.stdout, command
+
+
+def test_usage_errors_are_two():
+    """A wrong command line and a wrong configuration are exit code 2."""
+    assert tern("no-such-command").returncode == 2
+    wrong = tern("check-config", "--set", "num.partitions=many")
+    assert wrong.returncode == 2
+    assert "num.partitions" in wrong.stderr and "many" in wrong.stderr
+
+
+def test_port_taken(own_node, tmp_path):
+    """A port in use is one sentence and exit code 1."""
+    second = tern("serve", "--set", f"dataDir={tmp_path}/second", "--set", f"listeners=PLAINTEXT://{own_node.kafka}")
+    assert second.returncode == 1
+    assert "already in use" in second.stderr
+
+
+def test_second_process_on_a_directory(own_node):
+    """A second node on the same directory is refused and harms nothing."""
+    second = tern("serve", "--set", f"dataDir={own_node.directory}/coordinator", "--set", f"log.dirs={own_node.directory}/topics",
+                  "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "mqtt.listeners=tcp://127.0.0.1:0", "--set", "http.listener=127.0.0.1:0")
+    assert second.returncode == 1
+    assert "another" in second.stderr or "in use" in second.stderr
+    assert own_node.process.poll() is None
+
+
+def test_everyday_commands(own_node):
+    """topic create, produce, consume, list, describe, delete, without any other client."""
+    bootstrap = ("--bootstrap", own_node.kafka)
+    assert tern("topic", "create", "notes", "--partitions", "2", *bootstrap).returncode == 0
+    assert "notes" in tern("topic", "list", *bootstrap).stdout
+    assert tern("produce", "notes", *bootstrap, text="one\ntwo\nthree\n").returncode == 0
+    shown = tern("consume", "notes", "-o", "beginning", "-c", "3", *bootstrap)
+    assert sorted(shown.stdout.split()) == ["one", "three", "two"]
+    assert tern("topic", "delete", "notes", *bootstrap).returncode == 0
+    assert "notes" not in tern("topic", "list", *bootstrap).stdout
+
+
+def test_inspect_names_damage(tmp_path):
+    """inspect shows a segment's batches, and the place of a flipped bit."""
+    node = Node(tmp_path)
+    assert tern("produce", "seg", "--bootstrap", node.kafka, text="a\nb\n").returncode == 0
+    assert node.stop() == 0
+    segment = f"{tmp_path}/topics/seg-0/00000000000000000000.log"
+    assert tern("inspect", segment).returncode == 0
+    with open(segment, "r+b") as file:
+        file.seek(70)
+        byte = file.read(1)
+        file.seek(70)
+        file.write(bytes([byte[0] ^ 1]))
+    shown = tern("inspect", segment)
+    assert shown.returncode != 0
+    assert "CRC" in shown.stdout + shown.stderr
+
+
+def test_demo_loses_nothing():
+    """tern demo kills its node in the middle and ends with the verdict."""
+    shown = tern("demo", "--seconds", "8", seconds=90, environment={**os.environ, "TERM": "dumb"})
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "lost 0" in shown.stdout.replace("=", " ")
