@@ -15,5 +15,6 @@ pub mod coordinator;
 pub mod broker;
 pub mod engine;
 pub mod kafka;
+pub mod http;
 pub mod cli;
 pub mod runtime;

@@ -84,6 +84,10 @@ pub struct DiskMetrics {
     pub rounds_journalled: Counter,
     /// 1 while the disk is too full to take records.
     pub full: Gauge,
+    /// Room left on the disk of the topics' files.
+    pub free_bytes: Gauge,
+    /// Size of that disk.
+    pub total_bytes: Gauge,
 }
 
 /// What the runtime counts.
@@ -279,6 +283,8 @@ impl Metrics {
                 round_batches: Histogram::new(&SIZE_BOUNDS),
                 rounds_journalled: Counter::new(),
                 full: Gauge::new(),
+                free_bytes: Gauge::new(),
+                total_bytes: Gauge::new(),
             },
             runtime: RuntimeMetrics {
                 step_micros: Histogram::new(&DURATION_BOUNDS_MICROS),
@@ -294,6 +300,7 @@ impl Metrics {
         use SampleValue::{Counter, Durations, Gauge, Longest, Sizes};
         let (disk, runtime) = (&self.disk, &self.runtime);
         for (name, help, value) in [
+            ("tern_disk_syncs_total", "Syncs of files.", Counter(disk.sync_micros.count())),
             ("tern_disk_sync_seconds", "How long each sync took.", Durations(&disk.sync_micros)),
             ("tern_disk_sync_longest_seconds", "The longest sync since the start.", Longest(&disk.sync_micros)),
             ("tern_disk_job_seconds", "How long each job of a disk lane took.", Durations(&disk.job_micros)),
@@ -307,13 +314,16 @@ impl Metrics {
                 Counter(disk.rounds_journalled.get()),
             ),
             ("tern_disk_full", "1 while the disk is too full to take records.", Gauge(disk.full.get())),
+            ("tern_disk_free_bytes", "Room left on the disk of the topics' files.", Gauge(disk.free_bytes.get())),
+            ("tern_disk_size_bytes", "Size of the disk of the topics' files.", Gauge(disk.total_bytes.get())),
+            ("tern_step_seconds", "How long each turn of the runtime's thread took.", Durations(&runtime.step_micros)),
             (
-                "tern_runtime_step_seconds",
-                "How long each turn of the runtime's thread took.",
-                Durations(&runtime.step_micros),
+                "tern_step_over_10ms_total",
+                "Turns of the runtime's thread that took longer than 10 ms.",
+                Counter(runtime.step_micros.above(10_000)),
             ),
             (
-                "tern_runtime_step_longest_seconds",
+                "tern_step_longest_seconds",
                 "The longest turn of the runtime's thread since the start.",
                 Longest(&runtime.step_micros),
             ),

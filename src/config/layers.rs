@@ -49,10 +49,11 @@ impl Layers {
         self.errors.extend(bad.into_iter().map(|bad| format!("{name} line {}: {}", bad.line, bad.sentence)));
     }
 
-    /// Adds the variables `TERN_*`; those of tests, `TERN_TEST_*`, mean nothing here.
+    /// Adds the variables `TERN_*`; those of tests and benches, `TERN_TEST_*` and `TERN_BENCH_*`, mean nothing here.
     pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in variables {
-            if name.starts_with("TERN_") && !name.starts_with("TERN_TEST_") {
+            let is_test = name.starts_with("TERN_TEST_") || name.starts_with("TERN_BENCH_");
+            if name.starts_with("TERN_") && !is_test {
                 for variable in dotenv::translate(&name, &value, 0) {
                     self.assign(variable.entry.key, variable.entry.value, format!("environment variable {name}"));
                 }

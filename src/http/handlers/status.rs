@@ -1,0 +1,159 @@
+//! `/status`: the node and what it knows of the cluster, as JSON. `tern status` prints it.
+//!
+//! Names from outside are topic names and host names, whose letters need no escape; other text goes through `quoted`.
+
+use std::fmt::{Result, Write};
+
+use super::super::view::{View, partitions};
+use crate::memory::allocator;
+use crate::metrics::METRICS;
+
+/// Writes one object.
+pub(super) fn render(view: &View<'_>, out: &mut dyn Write) -> Result {
+    let controller = view.cluster.controller.map_or(-1, |controller| controller.broker.0);
+    let id = view.node_id;
+    write!(out, "{{\n  \"id\": {id},\n  \"role\": \"{}\",\n  \"controller\": {controller},\n", view.role())?;
+    write!(out, "  \"ready\": {},\n  \"cluster_id\": ", view.is_ready)?;
+    quoted(out, view.cluster_id)?;
+    let (up_seconds, version) = (view.now.mono.0 / 1_000_000, env!("CARGO_PKG_VERSION"));
+    writeln!(out, ",\n  \"version\": \"{version}\",\n  \"up_seconds\": {up_seconds},")?;
+    let sane = METRICS.runtime.clock_sane.get() == 1;
+    writeln!(out, "  \"clock\": {{\"sane\": {sane}, \"wall_ms\": {}}},", view.now.wall.0)?;
+    counts(view, out)?;
+    connections(out)?;
+    disk(out)?;
+    brokers(view, out)?;
+    topics(view, out)?;
+    memory(view, out)?;
+    out.write_str("}\n")
+}
+
+/// Text in quotes, with JSON's escapes.
+fn quoted(out: &mut dyn Write, text: &str) -> Result {
+    out.write_char('"')?;
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => write!(out, "\\{letter}")?,
+            letter if letter < ' ' => write!(out, "\\u{:04x}", letter as u32)?,
+            letter => out.write_char(letter)?,
+        }
+    }
+    out.write_char('"')
+}
+
+/// Between two elements of a list.
+fn comma(out: &mut dyn Write, first: &mut bool) -> Result {
+    if std::mem::replace(first, false) { Ok(()) } else { out.write_str(",") }
+}
+
+fn counts(view: &View<'_>, out: &mut dyn Write) -> Result {
+    let (mut all, mut led, mut under) = (0, 0, 0);
+    for (_, _, state) in partitions(view) {
+        all += 1;
+        led += i32::from(state.leader == Some(view.node_id));
+        under += i32::from(state.isr.len() < state.replicas.len());
+    }
+    writeln!(out, "  \"partitions\": {{\"all\": {all}, \"led\": {led}, \"under_replicated\": {under}}},")
+}
+
+fn connections(out: &mut dyn Write) -> Result {
+    out.write_str("  \"doors\": {")?;
+    let doors = [
+        ("kafka", &METRICS.kafka),
+        ("zookeeper", &METRICS.zookeeper),
+        ("mqtt", &METRICS.mqtt),
+        ("http", &METRICS.http),
+    ];
+    let mut first = true;
+    for (name, door) in doors {
+        comma(out, &mut first)?;
+        write!(
+            out,
+            "\n    \"{name}\": {{\"connections\": {}, \"messages_in\": {}, \"messages_out\": {}, \"acknowledged\": {}}}",
+            door.connections.get(),
+            door.messages_in.get(),
+            door.messages_out.get(),
+            door.acknowledged.get()
+        )?;
+    }
+    out.write_str("\n  },\n")
+}
+
+fn disk(out: &mut dyn Write) -> Result {
+    let disk = &METRICS.disk;
+    writeln!(
+        out,
+        "  \"disk\": {{\"size_bytes\": {}, \"free_bytes\": {}, \"full\": {}, \"syncs\": {}, \"longest_sync_micros\": {}, \
+         \"written_bytes\": {}}},",
+        disk.total_bytes.get(),
+        disk.free_bytes.get(),
+        disk.full.get() != 0,
+        disk.sync_micros.count(),
+        disk.sync_micros.max(),
+        disk.bytes_written.get()
+    )
+}
+
+fn brokers(view: &View<'_>, out: &mut dyn Write) -> Result {
+    out.write_str("  \"brokers\": [")?;
+    let mut first = true;
+    for (id, broker) in &view.cluster.brokers {
+        comma(out, &mut first)?;
+        write!(out, "\n    {{\"id\": {id}, \"listeners\": [")?;
+        let mut first = true;
+        for endpoint in &broker.endpoints {
+            comma(out, &mut first)?;
+            quoted(out, &format!("{}://{}:{}", endpoint.listener, endpoint.host, endpoint.port))?;
+        }
+        out.write_str("]}")?;
+    }
+    out.write_str("\n  ],\n")
+}
+
+fn topics(view: &View<'_>, out: &mut dyn Write) -> Result {
+    out.write_str("  \"topics\": [")?;
+    let mut first = true;
+    for (name, topic) in &view.cluster.topics {
+        comma(out, &mut first)?;
+        let (mut bytes, mut records) = (0, 0);
+        for index in 0..topic.partitions.len() {
+            if let Some(marks) = (view.partition)(name, crate::types::PartitionIndex(index as i32)) {
+                bytes += marks.size_bytes;
+                records += marks.high_watermark.0 - marks.log_start_offset.0;
+            }
+        }
+        let replicas = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
+        write!(
+            out,
+            "\n    {{\"name\": \"{name}\", \"id\": \"{}\", \"partitions\": {}, \"replicas\": {replicas}, \
+             \"size_bytes\": {bytes}, \"records\": {records}}}",
+            topic.id,
+            topic.partitions.len()
+        )?;
+    }
+    out.write_str("\n  ],\n")
+}
+
+fn memory(view: &View<'_>, out: &mut dyn Write) -> Result {
+    write!(
+        out,
+        "  \"memory\": {{\n    \"budget_bytes\": {},\n    \"table_bytes\": {},\n    \"allocated_bytes\": {},\n    \
+         \"allocated_peak_bytes\": {},\n    \"table\": [",
+        view.table.budget_bytes,
+        view.table.sum_bytes(),
+        allocator::current_bytes(),
+        allocator::peak_bytes()
+    )?;
+    let mut first = true;
+    for line in &view.table.lines {
+        comma(out, &mut first)?;
+        let (name, count, each) = (line.name, line.count, line.each_bytes);
+        write!(out, "\n      {{\"account\": \"{name}\", \"count\": {count}, \"each_bytes\": {each}")?;
+        if let Some(account) = &line.account {
+            let (used, peak) = (account.used_bytes(), account.peak_bytes());
+            write!(out, ", \"used_bytes\": {used}, \"peak_bytes\": {peak}")?;
+        }
+        out.write_str("}")?;
+    }
+    out.write_str("\n    ]\n  }\n")
+}

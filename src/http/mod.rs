@@ -1,0 +1,329 @@
+//! The HTTP door: `/status`, `/metrics`, `/health`. GET only, one request a connection, no framework.
+//!
+//! Invariants: a connection holds at most `HEAD_BYTES_MAX` bytes of a request and ends after its reply or ten seconds;
+//! a reply is rendered only under a grant for its exact length. Called by the node alone.
+
+mod codec;
+mod handlers;
+mod view;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::effect::Effects;
+use crate::engine::{Completion, Engine, Protocol, Waiter};
+use crate::memory::{Account, Table};
+use crate::metrics::METRICS;
+use crate::types::{ConnId, Instant, Now, Timers};
+use codec::{HEAD_BYTES_MAX, Request, Status};
+use handlers::Page;
+use view::View;
+
+/// How long a client may take for its request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections at a time; more are closed at once.
+const CONNECTIONS_MAX: usize = 32;
+
+/// What a page may grow between its two renderings.
+const GROWTH_BYTES: usize = 1024;
+
+/// All connections of the door.
+#[derive(Debug)]
+pub struct HttpDoor {
+    table: Table,
+    responses: Account,
+    connections: BTreeMap<ConnId, Connection>,
+    deadlines: Timers<ConnId>,
+}
+
+/// One socket.
+#[derive(Debug, Default)]
+struct Connection {
+    head: Vec<u8>,
+    is_answered: bool,
+}
+
+/// Learns a page's length without keeping it.
+#[derive(Default)]
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+impl HttpDoor {
+    /// A door that shows `table` and renders under `responses`.
+    pub fn new(table: Table, responses: Account) -> HttpDoor {
+        HttpDoor { table, responses, connections: BTreeMap::new(), deadlines: Timers::default() }
+    }
+
+    fn answer(&self, now: Now, conn: ConnId, head: &[u8], engine: &Engine, fx: &mut Effects) {
+        let partition = |topic: &str, index| engine.partition_view(engine.partition(topic, index)?);
+        let view = View {
+            now,
+            node_id: engine.node_id(),
+            cluster_id: engine.cluster_id(),
+            is_ready: engine.is_ready(),
+            cluster: engine.view(),
+            table: &self.table,
+            partition: &partition,
+        };
+        match codec::parse(head) {
+            Request::Get(path) => {
+                METRICS.http.requests.inc();
+                self.send_page(conn, &view, &handlers::page(path, &view), fx);
+            }
+            Request::OtherMethod => send_short(conn, Status::MethodNotAllowed, "only GET is served\n", fx),
+            Request::Malformed => send_short(conn, Status::BadRequest, "this is not HTTP/1.1\n", fx),
+        }
+    }
+
+    fn send_page(&self, conn: ConnId, view: &View<'_>, page: &Page, fx: &mut Effects) {
+        let mut length = Length::default();
+        let _ = (page.render)(view, &mut length); // neither Length nor String can fail
+        // Counters of other threads may grow a digit between the two renderings.
+        let Some(grant) = self.responses.take(length.0 + GROWTH_BYTES) else {
+            return send_short(conn, Status::Unavailable, "no memory is free for this page now\n", fx);
+        };
+        let mut body = String::with_capacity(grant.bytes());
+        let _ = (page.render)(view, &mut body);
+        if body.len() > grant.bytes() {
+            return send_short(conn, Status::Unavailable, "the page changed while it was made; ask again\n", fx);
+        }
+        let mut head = String::new();
+        let _ = codec::write_head(&mut head, page.status, page.content, body.len());
+        METRICS.http.bytes_out.add((head.len() + body.len()) as u64);
+        fx.send_copy(conn, head.as_bytes());
+        fx.send(conn, Bytes::from(body), grant);
+    }
+}
+
+fn send_short(conn: ConnId, status: Status, text: &str, fx: &mut Effects) {
+    let mut reply = String::new();
+    let _ = codec::write_head(&mut reply, status, "text/plain; charset=utf-8", text.len());
+    reply.push_str(text);
+    METRICS.http.bytes_out.add(reply.len() as u64);
+    fx.send_copy(conn, reply.as_bytes());
+}
+
+impl Protocol for HttpDoor {
+    fn accepted(&mut self, now: Now, conn: ConnId, _listener: u8, _peer: SocketAddr, fx: &mut Effects) {
+        if self.connections.len() >= CONNECTIONS_MAX {
+            METRICS.http.connections_refused.inc();
+            return fx.close(conn);
+        }
+        METRICS.http.connections_accepted.inc();
+        METRICS.http.connections.add(1);
+        self.connections.insert(conn, Connection::default());
+        self.deadlines.set(conn, now.after(PATIENCE));
+    }
+
+    fn bytes(&mut self, now: Now, conn: ConnId, data: &[u8], engine: &mut Engine, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(&conn).filter(|connection| !connection.is_answered) else {
+            return;
+        };
+        METRICS.http.bytes_in.add(data.len() as u64);
+        connection.head.extend_from_slice(data);
+        match codec::head_end(&connection.head) {
+            Some(_) => {
+                connection.is_answered = true;
+                let head = std::mem::take(&mut connection.head);
+                self.answer(now, conn, &head, engine, fx);
+            }
+            None if connection.head.len() >= HEAD_BYTES_MAX => {
+                connection.is_answered = true;
+                METRICS.http.frames_refused.inc();
+                send_short(conn, Status::HeadTooLarge, "the request is too long\n", fx);
+            }
+            None => return,
+        }
+        fx.close(conn);
+    }
+
+    fn read_limit(&self, conn: ConnId) -> usize {
+        match self.connections.get(&conn) {
+            Some(connection) if !connection.is_answered => HEAD_BYTES_MAX.saturating_sub(connection.head.len()),
+            _ => 0,
+        }
+    }
+
+    fn complete(&mut self, _: Now, _: Waiter, _: Completion, _: &mut Engine, _: &mut Effects) {}
+
+    fn drained(&mut self, _: Now, _: ConnId, _: &mut Engine, _: &mut Effects) {}
+
+    fn closed(&mut self, _now: Now, conn: ConnId, _engine: &mut Engine, _fx: &mut Effects) {
+        if self.connections.remove(&conn).is_some() {
+            METRICS.http.connections.add(-1);
+            self.deadlines.cancel(conn);
+        }
+    }
+
+    fn turn_end(&mut self, _: Now, _: &mut Engine, _: &mut Effects) {}
+
+    fn on_time(&mut self, now: Now, _engine: &mut Engine, fx: &mut Effects) {
+        while let Some(conn) = self.deadlines.expired(now.mono) {
+            fx.close(conn);
+        }
+    }
+
+    fn next_deadline(&mut self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::cluster::{Broker, Controller, Endpoint, Topic};
+    use crate::engine::{Cluster, PartitionState, PartitionView};
+    use crate::types::{LeaderEpoch, NodeId, Offset, PartitionIndex, SessionId, TopicId, Zxid};
+
+    fn cluster() -> Cluster {
+        let ids = |list: &[i32]| list.iter().map(|&id| NodeId(id)).collect();
+        let partition = PartitionState {
+            replicas: ids(&[1, 2]),
+            adding: ids(&[]),
+            removing: ids(&[]),
+            leader: Some(NodeId(1)),
+            leader_epoch: LeaderEpoch(3),
+            isr: ids(&[1]),
+            version: 0,
+            controller_epoch: 1,
+        };
+        let name: Arc<str> = "sensors".into();
+        let topic = Topic {
+            name: name.clone(),
+            id: TopicId::ZERO,
+            partitions: vec![partition],
+            config: BTreeMap::new(),
+            version: 0,
+        };
+        let endpoint = Endpoint {
+            listener: "PLAINTEXT".into(),
+            security_protocol: "PLAINTEXT".into(),
+            host: "board1".into(),
+            port: 9092,
+        };
+        let broker = Broker { endpoints: vec![endpoint], rack: None, epoch: Zxid(1), session: SessionId(1) };
+        Cluster {
+            brokers: BTreeMap::from([(NodeId(1), broker)]),
+            topics: BTreeMap::from([(name, topic)]),
+            controller: Some(Controller { broker: NodeId(1), session: SessionId(1) }),
+            ..Cluster::default()
+        }
+    }
+
+    fn rendered(path: &str) -> String {
+        let (table, _) = Table::new(&Config::default()).unwrap();
+        let partition = |topic: &str, index: PartitionIndex| {
+            Some(PartitionView {
+                topic: topic.into(),
+                topic_id: TopicId::ZERO,
+                index,
+                leader_epoch: LeaderEpoch(3),
+                log_start_offset: Offset(5),
+                high_watermark: Offset(42),
+                log_end_offset: Offset(43),
+                size_bytes: 1000,
+                is_open: true,
+            })
+        };
+        let cluster = cluster();
+        let view = View {
+            now: Now::default(),
+            node_id: NodeId(1),
+            cluster_id: "quo\"te",
+            is_ready: true,
+            cluster: &cluster,
+            table: &table,
+            partition: &partition,
+        };
+        let page = handlers::page(path, &view);
+        let mut out = String::new();
+        (page.render)(&view, &mut out).unwrap();
+        out
+    }
+
+    /// Names and labels that dashboards of kafka_exporter ask for.
+    #[test]
+    fn metrics_names() {
+        let page = rendered("/metrics");
+        for line in [
+            "kafka_brokers 1",
+            "kafka_broker_info{address=\"board1:9092\",id=\"1\"} 1",
+            "kafka_topic_partitions{topic=\"sensors\"} 1",
+            "kafka_topic_partition_current_offset{partition=\"0\",topic=\"sensors\"} 42",
+            "kafka_topic_partition_oldest_offset{partition=\"0\",topic=\"sensors\"} 5",
+            "kafka_topic_partition_in_sync_replica{partition=\"0\",topic=\"sensors\"} 1",
+            "kafka_topic_partition_leader_is_preferred{partition=\"0\",topic=\"sensors\"} 1",
+            "kafka_topic_partition_under_replicated_partition{partition=\"0\",topic=\"sensors\"} 1",
+            "tern_memory_budget_bytes 67108864",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+        }
+    }
+
+    /// Every line is a comment or `name{labels} number`, and each name has its type once, before its values.
+    #[test]
+    fn metrics_format() {
+        let page = rendered("/metrics");
+        let mut typed: Vec<&str> = Vec::new();
+        for line in page.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let name = rest.split(' ').next().unwrap();
+                assert!(!typed.contains(&name), "{name} twice");
+                typed.push(name);
+            } else if !line.starts_with("# HELP ") {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                let name = series.split('{').next().unwrap();
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+                assert!(name.starts_with(typed.last().unwrap()), "{line} under {:?}", typed.last());
+            }
+        }
+    }
+
+    /// The status page is JSON and says the essential.
+    #[test]
+    fn status_is_json() {
+        let page: serde_json::Value = serde_json::from_str(&rendered("/status")).unwrap();
+        assert_eq!(page["id"], 1);
+        assert_eq!(page["role"], "leader");
+        assert_eq!(page["cluster_id"], "quo\"te");
+        assert_eq!(page["partitions"]["under_replicated"], 1);
+        assert_eq!(page["topics"][0]["records"], 37);
+        assert_eq!(page["memory"]["budget_bytes"], 64 << 20);
+        assert!(page["memory"]["table"].as_array().unwrap().iter().any(|line| line["used_bytes"] == 0));
+        assert_eq!(page["brokers"][0]["listeners"][0], "PLAINTEXT://board1:9092");
+    }
+
+    /// A head may trickle in byte by byte, up to its bound; reading stops after the answer, and silence ends it.
+    #[test]
+    fn slow_and_silent() {
+        let (table, accounts) = Table::new(&Config::default()).unwrap();
+        let mut door = HttpDoor::new(table, accounts.responses);
+        let mut fx = Effects::default();
+        let now = Now::default();
+        let conn = |index| ConnId { index, generation: 0 };
+        for index in 0..CONNECTIONS_MAX as u32 + 1 {
+            door.accepted(now, conn(index), 0, "127.0.0.1:1".parse().unwrap(), &mut fx);
+        }
+        let closes = |fx: &mut Effects| {
+            fx.take().iter().filter(|effect| matches!(effect, crate::effect::Effect::Close { .. })).count()
+        };
+        assert_eq!(closes(&mut fx), 1);
+        assert_eq!((door.read_limit(conn(0)), door.read_limit(conn(32))), (HEAD_BYTES_MAX, 0));
+        assert_eq!(door.next_deadline(), Some(now.after(PATIENCE)));
+    }
+}

@@ -1,0 +1,38 @@
+//! What the pages show of a node, gathered by the door so that rendering needs no engine.
+
+use crate::engine::{Cluster, PartitionView};
+use crate::memory::Table;
+use crate::types::{NodeId, Now, PartitionIndex};
+
+/// A node as it is now.
+pub(super) struct View<'a> {
+    pub now: Now,
+    pub node_id: NodeId,
+    pub cluster_id: &'a str,
+    pub is_ready: bool,
+    pub cluster: &'a Cluster,
+    pub table: &'a Table,
+    /// Marks and size of a partition whose replica this node has.
+    pub partition: &'a dyn Fn(&str, PartitionIndex) -> Option<PartitionView>,
+}
+
+impl View<'_> {
+    /// `leader` for the controller, `follower` for the others, `starting` before the doors open.
+    pub fn role(&self) -> &'static str {
+        match self.cluster.controller {
+            _ if !self.is_ready => "starting",
+            Some(controller) if controller.broker == self.node_id => "leader",
+            _ => "follower",
+        }
+    }
+}
+
+/// Partitions of every topic: name, index, how it is assigned, and its marks when they are here.
+pub(super) fn partitions<'a>(
+    view: &'a View<'_>,
+) -> impl Iterator<Item = (&'a str, PartitionIndex, &'a crate::engine::PartitionState)> {
+    view.cluster.topics.iter().flat_map(|(name, topic)| {
+        let numbered = topic.partitions.iter().enumerate();
+        numbered.map(move |(index, state)| (name.as_ref(), PartitionIndex(index as i32), state))
+    })
+}
