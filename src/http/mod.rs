@@ -237,7 +237,7 @@ mod tests {
                 high_watermark: Offset(42),
                 log_end_offset: Offset(43),
                 size_bytes: 1000,
-                is_open: true,
+                is_served: true,
             })
         };
         let cluster = cluster();
