@@ -85,6 +85,12 @@ pub enum DiskOp {
     ReadFile { root: Root, name: Arc<str>, max_bytes: usize },
     /// Delete a small file; one that is not there is no error.
     DeleteFile { root: Root, name: Arc<str> },
+    /// Write a part of a large file that nobody reads yet; position 0 begins it anew. Durable only after `SyncFile`.
+    WritePart { root: Root, name: Arc<str>, position: u64, bytes: Bytes },
+    /// Make what `WritePart` wrote durable, and the file's name.
+    SyncFile { root: Root, name: Arc<str> },
+    /// Read at most `max_bytes` of a file from `position` on; fewer only at its end.
+    ReadPart { root: Root, name: Arc<str>, position: u64, max_bytes: usize },
     /// A job of the log.
     Log(LogJob),
 }
@@ -94,7 +100,7 @@ pub enum DiskOp {
 pub enum DiskDone {
     /// Nothing to say beyond success.
     Done,
-    /// The content of `ReadFile`.
+    /// The content of `ReadFile` or `ReadPart`.
     File(Bytes),
     /// The answer to `DiskOp::Log`.
     Log(LogDone),
