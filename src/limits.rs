@@ -78,3 +78,41 @@ const _: () = assert!(
 
 /// Reads and searches of offsets under way.
 pub const READS_MAX: usize = 1024;
+
+/// Produce requests of one Kafka connection that are appended and not answered; the next one waits.
+pub const KAFKA_PRODUCES_IN_FLIGHT_MAX: usize = 16;
+
+/// Replies up to here are written in one shared buffer and copied; larger ones have their own, under a grant.
+pub const KAFKA_REPLY_COPIED_BYTES_MAX: usize = 4 * 1024;
+
+/// How long a request frame may grow by less than `KAFKA_FRAME_PROGRESS_BYTES_MIN` while others wait for memory.
+pub const KAFKA_FRAME_PROGRESS_MS: u64 = 10_000;
+
+/// What counts as progress of a request frame.
+pub const KAFKA_FRAME_PROGRESS_BYTES_MIN: usize = 4 * 1024;
+
+/// How long a response may lie unread while others wait for memory.
+pub const KAFKA_UNSENT_MS_MAX: u64 = 30_000;
+
+/// How often those who hold memory are looked at while others wait for it.
+pub const KAFKA_PATROL_MS: u64 = 1_000;
+
+/// Partitions of which one fetch reads at once.
+pub const KAFKA_FETCH_READS_MAX: usize = 64;
+
+/// The longest a fetch waits for data, whatever its client says.
+pub const KAFKA_FETCH_WAIT_MS_MAX: u64 = 300_000;
+
+/// How long a fetch session must have been silent, or exist, before another may take its place.
+pub const KAFKA_FETCH_SESSION_EVICTION_MS: u64 = 120_000;
+
+/// Partitions in all fetch sessions together.
+pub const KAFKA_FETCH_SESSION_PARTITIONS_MAX: usize = 4096;
+
+/// Offsets that one ListOffsets searches at once.
+pub const KAFKA_OFFSET_SEARCHES_MAX: usize = 64;
+
+/// Topics that one Metadata request creates.
+pub const KAFKA_TOPICS_CREATED_AT_ONCE_MAX: usize = 64;
+
+const _: () = assert!(KAFKA_REPLY_COPIED_BYTES_MAX <= CONNECTION_INPUT_BYTES_MAX);
