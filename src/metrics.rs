@@ -72,9 +72,9 @@ pub struct DiskMetrics {
     pub sync_micros: Histogram,
     /// How long each job of a lane took, syncs included.
     pub job_micros: Histogram,
-    /// Bytes written to segments.
+    /// Bytes written to files.
     pub bytes_written: Counter,
-    /// Bytes read from segments.
+    /// Bytes read from files, except through maps.
     pub bytes_read: Counter,
     /// Bytes of each write round.
     pub round_bytes: Histogram,
@@ -304,8 +304,8 @@ impl Metrics {
             ("tern_disk_sync_seconds", "How long each sync took.", Durations(&disk.sync_micros)),
             ("tern_disk_sync_longest_seconds", "The longest sync since the start.", Longest(&disk.sync_micros)),
             ("tern_disk_job_seconds", "How long each job of a disk lane took.", Durations(&disk.job_micros)),
-            ("tern_disk_written_bytes_total", "Bytes written to segments.", Counter(disk.bytes_written.get())),
-            ("tern_disk_read_bytes_total", "Bytes read from segments.", Counter(disk.bytes_read.get())),
+            ("tern_disk_written_bytes_total", "Bytes written to files.", Counter(disk.bytes_written.get())),
+            ("tern_disk_read_bytes_total", "Bytes read from files.", Counter(disk.bytes_read.get())),
             ("tern_disk_round_bytes", "Bytes of each write round.", Sizes(&disk.round_bytes)),
             ("tern_disk_round_batches", "Batches of each write round.", Sizes(&disk.round_batches)),
             (

@@ -5,29 +5,28 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::config::TestDisk;
 use crate::effect::{DiskError, Root};
 use crate::log::storage::{DirEntry, FileName, FilePath, Storage};
+use crate::metrics::METRICS;
 
+use super::DiskConfig;
 use super::emulate::{Card, Overlay};
 use super::files::Files;
-use super::{DiskConfig, Stats};
-use crate::config::TestDisk;
 
 /// The disk of a node, as each lane holds it. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub struct Device {
     files: Files,
-    stats: Arc<Stats>,
     card: Option<Arc<Card>>,
     overlay: Option<Arc<Overlay>>,
 }
 
 impl Device {
     /// The directories of `config` exist.
-    pub fn new(config: &DiskConfig, stats: Arc<Stats>) -> Device {
+    pub fn new(config: &DiskConfig) -> Device {
         Device {
             files: Files::new(&config.coordinator_dir, &config.topics_dir),
-            stats,
             card: (config.emulate == TestDisk::Card).then(Arc::default),
             overlay: (config.emulate == TestDisk::Discard).then(Arc::default),
         }
@@ -37,7 +36,7 @@ impl Device {
     fn timed(&mut self, sync: impl FnOnce(&mut Device) -> Result<(), DiskError>) -> Result<(), DiskError> {
         let start = Instant::now();
         let result = sync(self);
-        self.stats.synced(start.elapsed());
+        METRICS.disk.sync_micros.observe_duration(start.elapsed());
         result
     }
 }
@@ -48,7 +47,7 @@ impl Storage for Device {
             Some(overlay) => overlay.read_at(&mut self.files, file, position, buffer)?,
             None => self.files.read_at(file, position, buffer)?,
         };
-        self.stats.read_from_disk(count);
+        METRICS.disk.bytes_read.add(count as u64);
         if let Some(card) = &self.card {
             card.read(&Files::key(file), position, count);
         }
@@ -93,7 +92,7 @@ impl Storage for Device {
             None => self.files.write_at(file, position, parts)?,
         }
         let bytes = parts.iter().map(|part| part.len()).sum();
-        self.stats.wrote(bytes);
+        METRICS.disk.bytes_written.add(bytes as u64);
         if let Some(card) = &self.card {
             card.wrote(&Files::key(file), position, bytes);
         }
@@ -218,7 +217,7 @@ mod tests {
 
     fn device(dir: &TestDir, emulate: TestDisk) -> Device {
         let config = DiskConfig { coordinator_dir: dir.path().to_owned(), topics_dir: dir.path().to_owned(), emulate };
-        Device::new(&config, Arc::default())
+        Device::new(&config)
     }
 
     /// A file of the model: what a reader sees, and what a power cut would leave.
@@ -339,7 +338,7 @@ mod tests {
         }
     }
 
-    /// A directory under a new name brings its unsynced files along; syncs are counted.
+    /// A directory under a new name brings its unsynced files along; syncs are counted for the process.
     #[test]
     fn rename_directory() {
         for emulate in [TestDisk::None, TestDisk::Discard, TestDisk::Card] {
@@ -354,8 +353,7 @@ mod tests {
             assert_eq!(device.len(moved), Ok(5));
             device.sync(moved).unwrap();
             device.sync_dir(Root::Topics, None).unwrap();
-            assert_eq!((device.stats.read().syncs, device.stats.read().bytes_written), (2, 5));
-            assert!(device.stats.read().sync_micros_longest <= device.stats.read().sync_micros);
+            assert!(METRICS.disk.sync_micros.count() >= 2 && METRICS.disk.bytes_written.get() >= 5);
             device.remove(moved).unwrap();
             device.remove_dir(Root::Topics, "u-0").unwrap();
             assert_eq!(device.list(Root::Topics, Some("u-0")), Err(DiskError::NotFound));

@@ -14,6 +14,7 @@ use memmap2::{Mmap, MmapOptions};
 
 use crate::effect::{DiskError, Root};
 use crate::log::storage::{DirEntry, FileName, FilePath, Storage};
+use crate::metrics::METRICS;
 
 use super::open_files::{OpenFiles, WINDOW_BYTES};
 use super::system::{self, disk_error};
@@ -283,7 +284,12 @@ impl Storage for Files {
     }
 
     fn free_bytes(&mut self, root: Root) -> Result<u64, DiskError> {
-        system::free_bytes(self.root(root)).map_err(|error| said_dir("measure", None, &error))
+        let space = system::space(self.root(root)).map_err(|error| said_dir("measure", None, &error))?;
+        if root == Root::Topics {
+            METRICS.disk.free_bytes.set(space.free_bytes as i64);
+            METRICS.disk.total_bytes.set(space.total_bytes as i64);
+        }
+        Ok(space.free_bytes)
     }
 }
 

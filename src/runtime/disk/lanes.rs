@@ -5,9 +5,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::effect::{DiskDone, DiskError, DiskOp, Lane};
 use crate::log::job;
+use crate::metrics::METRICS;
 use crate::types::Ticket;
 
 use super::Device;
@@ -119,7 +121,10 @@ impl Queue {
 fn run(name: &'static str, queue: &Queue, mut device: Device, answer: impl Fn(Ticket, Result<DiskDone, DiskError>)) {
     let _guard = EndOfProcess { name };
     while let Some((ticket, op)) = queue.pop() {
-        answer(ticket, job::run(op, &mut device));
+        let start = Instant::now();
+        let result = job::run(op, &mut device);
+        METRICS.disk.job_micros.observe_duration(start.elapsed());
+        answer(ticket, result);
     }
 }
 

@@ -12,18 +12,15 @@ mod files;
 mod lanes;
 mod lock;
 mod open_files;
-mod stats;
 mod system;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::config::TestDisk;
+use crate::config::{Config, TestDisk};
 use crate::effect::{DiskDone, DiskError, DiskOp, Lane};
 use crate::types::Ticket;
 
 pub use device::Device;
-pub use stats::{DiskStats, Stats};
 
 use lanes::Lanes;
 use lock::DirLock;
@@ -35,14 +32,23 @@ pub struct DiskConfig {
     pub coordinator_dir: PathBuf,
     /// `log.dirs`: the topics' files. Created when missing.
     pub topics_dir: PathBuf,
-    /// For tests: `tern.test.disk`.
+    /// For tests.
     pub emulate: TestDisk,
+}
+
+impl From<&Config> for DiskConfig {
+    fn from(config: &Config) -> DiskConfig {
+        DiskConfig {
+            coordinator_dir: config.directories.coordinator.clone(),
+            topics_dir: config.directories.topics.clone(),
+            emulate: config.test_disk,
+        }
+    }
 }
 
 /// The running lanes. Dropping it waits for what is queued, as `stop` does.
 pub struct Disk {
     lanes: Lanes,
-    stats: Arc<Stats>,
     _locks: Vec<DirLock>,
 }
 
@@ -54,21 +60,15 @@ impl Disk {
         answer: impl Fn(Ticket, Result<DiskDone, DiskError>) + Send + Clone + 'static,
     ) -> Result<Disk, String> {
         let locks = lock::lock_all(&[&config.coordinator_dir, &config.topics_dir])?;
-        let stats = Arc::new(Stats::default());
-        let device = Device::new(&config, stats.clone());
+        let device = Device::new(&config);
         let lanes = Lanes::start(&device, answer)?;
-        Ok(Disk { lanes, stats, _locks: locks })
+        Ok(Disk { lanes, _locks: locks })
     }
 
     /// Queues an operation behind the others of its lane. Never blocks; a lane whose queue is full answers at once
     /// with an error.
     pub fn submit(&self, lane: Lane, ticket: Ticket, op: DiskOp) {
         self.lanes.submit(lane, ticket, op);
-    }
-
-    /// What was written and synced so far.
-    pub fn stats(&self) -> DiskStats {
-        self.stats.read()
     }
 
     /// Waits until every queued operation is answered, then ends the threads and unlocks the directories.
