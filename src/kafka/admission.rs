@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::memory::{Account, Grant};
+use crate::metrics::METRICS;
 use crate::types::ConnId;
 
 /// What memory is for.
@@ -121,6 +122,7 @@ impl Admission {
         if self.waiting.contains_key(&conn) {
             return;
         }
+        METRICS.kafka.pauses.inc();
         self.waiting.insert(conn, purpose);
         let queue = &mut self.queues[purpose as usize]; // an array of one queue a purpose
         match self.turn {

@@ -1,5 +1,6 @@
 //! What the door tells people about clients that misbehave: one line a second at most, however many do.
 
+use crate::metrics::METRICS;
 use crate::types::{ConnId, Instant};
 
 /// Lines that were not written are counted and told with the next one.
@@ -12,11 +13,13 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// A connection is closed because of `what` it did.
     pub fn closing(&mut self, now: Instant, conn: ConnId, what: &dyn std::fmt::Display) {
+        METRICS.kafka.frames_refused.inc();
         if self.is_allowed(now) {
             let suppressed = std::mem::take(&mut self.suppressed);
             tracing::warn!(%conn, suppressed, "kafka connection closed: {what}");
         } else {
             self.suppressed += 1;
+            METRICS.runtime.lines_suppressed.inc();
         }
     }
 

@@ -42,6 +42,7 @@ use crate::limits::{
     KAFKA_FETCH_SESSION_PARTITIONS_MAX, KAFKA_PATROL_MS, KAFKA_REPLY_COPIED_BYTES_MAX, KAFKA_UNSENT_MS_MAX,
 };
 use crate::memory::Account;
+use crate::metrics::METRICS;
 use crate::types::{ConnId, Instant, Now, Rng, Timers};
 
 /// The machine of all Kafka connections.
@@ -172,6 +173,8 @@ impl KafkaDoor {
 
 impl Protocol for KafkaDoor {
     fn accepted(&mut self, now: Now, conn: ConnId, listener: u8, _peer: SocketAddr, _fx: &mut Effects) {
+        METRICS.kafka.connections.add(1);
+        METRICS.kafka.connections_accepted.inc();
         let index = conn.index as usize;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
@@ -187,6 +190,7 @@ impl Protocol for KafkaDoor {
     fn bytes(&mut self, now: Now, conn: ConnId, data: &[u8], engine: &mut Engine, fx: &mut Effects) {
         let Some(mut connection) = self.take(conn) else { return };
         connection.active_at = now.mono;
+        METRICS.kafka.bytes_in.add(data.len() as u64);
         self.shared.serve(now, &mut connection, data, engine, fx);
         self.put(connection, fx);
     }
@@ -212,6 +216,7 @@ impl Protocol for KafkaDoor {
 
     fn closed(&mut self, _now: Now, conn: ConnId, _engine: &mut Engine, _fx: &mut Effects) {
         if self.take(conn).is_some() {
+            METRICS.kafka.connections.add(-1);
             self.idle.cancel(conn);
             self.shared.admission.forget(conn);
             self.shared.schedule.forget(conn);

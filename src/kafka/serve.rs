@@ -13,6 +13,7 @@ use super::inbox::{Frame, Front, LENGTH_BYTES};
 use crate::effect::Effects;
 use crate::engine::{Completion, Engine};
 use crate::memory::Grant;
+use crate::metrics::METRICS;
 use crate::types::{Instant, Now, ReadError, Slot};
 
 /// What came of asking for memory.
@@ -188,6 +189,7 @@ impl Shared {
             Reserved::Closed => {}
             Reserved::Waits => return Err(frame),
             Reserved::Granted(state) => {
+                METRICS.kafka.requests.inc();
                 connection.serial = connection.serial.wrapping_add(1);
                 let reply = Reply::new(request.version, request.correlation_id, state);
                 self.go_on(world, connection, |cx| (row.handle)(cx, request, reply).unwrap_or(Answer::Close));
@@ -221,6 +223,7 @@ impl Shared {
             Reserved::Waits => return Err(frame),
             Reserved::Granted(copies) => copies,
         };
+        METRICS.kafka.requests.inc();
         let serial = connection.serial.wrapping_add(1);
         let mut cx = self.context(world, connection);
         cx.serial = serial;

@@ -31,6 +31,7 @@ use crate::kafka::errors::ErrorCode;
 use crate::kafka::fetch_session::{PartitionName, SessionUse, Told, Wanted};
 use crate::limits::{KAFKA_FETCH_READS_MAX, KAFKA_FETCH_WAIT_MS_MAX};
 use crate::memory::Grant;
+use crate::metrics::METRICS;
 use crate::record::{Batches, Codec};
 use crate::types::{Instant, Offset, ReadError, TopicId};
 
@@ -331,6 +332,7 @@ impl Fetch {
         }
         self.data.split(self.data.bytes().saturating_sub(self.data_bytes));
         let Fetch { reply, session, parts, data, .. } = self;
+        METRICS.kafka.messages_out.add(parts.iter().map(|part| records_in(&part.records)).sum());
         let with_records = parts.iter().filter(|part| !part.records.is_empty());
         let records = with_records.map(|part| (part.position.get(), part.records.clone()));
         reply.send_with_records(
@@ -458,6 +460,11 @@ impl Part {
             ..none
         }
     }
+}
+
+/// Records, as far as headers tell.
+fn records_in(batches: &[u8]) -> u64 {
+    Batches::new(batches).flatten().map(|batch| u64::from(batch.record_count())).sum()
 }
 
 fn has_zstd(records: &[u8]) -> bool {

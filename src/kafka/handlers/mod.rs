@@ -23,6 +23,7 @@ use super::settings::Settings;
 use crate::effect::Effects;
 use crate::engine::{Completion, Door, Engine, Waiter};
 use crate::memory::Grant;
+use crate::metrics::METRICS;
 use crate::types::{ConnId, Instant, Now, ReadError, Rng, Slot};
 
 /// One API that is served. Produce is advertised like the others and handled by the door itself, because several of
@@ -131,11 +132,14 @@ impl Outlet<'_> {
     /// Sends bytes under their grant.
     pub fn send_apart(&mut self, bytes: Bytes, grant: Grant) {
         self.sent_apart = true;
+        METRICS.kafka.bytes_out.add(bytes.len() as u64);
         self.fx.send(self.conn, bytes, grant);
     }
 
     fn send_scratch(&mut self, range: impl std::slice::SliceIndex<[u8], Output = [u8]>) {
-        self.fx.send_copy(self.conn, self.scratch.get(range).unwrap_or_default());
+        let bytes = self.scratch.get(range).unwrap_or_default();
+        METRICS.kafka.bytes_out.add(bytes.len() as u64);
+        self.fx.send_copy(self.conn, bytes);
     }
 }
 

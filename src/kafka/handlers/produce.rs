@@ -16,6 +16,7 @@ use crate::kafka::codec::{
 use crate::kafka::errors::ErrorCode;
 use crate::kafka::inbox::{Cutter, Frame};
 use crate::memory::Grant;
+use crate::metrics::METRICS;
 use crate::record::{BatchHeader, Codec};
 use crate::types::{Offset, PartitionIndex, ReadError, Timestamp};
 
@@ -46,10 +47,10 @@ struct Part {
 
 #[derive(Debug)]
 enum Outcome {
-    /// A batch that lies so in its frame, not appended yet.
-    Batch { start: usize, length: usize },
-    /// Appended, not acknowledged.
-    Waits,
+    /// A batch of so many records that lies so in its frame, not appended yet.
+    Batch { start: usize, length: usize, records: u32 },
+    /// So many records appended, not acknowledged.
+    Waits { records: u32 },
     /// Acknowledged.
     Appended(AppendedAt),
     /// Refused, with a sentence for people.
@@ -112,7 +113,7 @@ impl InFlight {
     fn append(&mut self, cx: &mut Context<'_>, acks: i16, mut cutter: Cutter<'_>, mut batches: usize) {
         let wanted = if acks == 1 { Acks::Leader } else { Acks::All };
         for (item, part) in self.parts.iter_mut().enumerate() {
-            let Outcome::Batch { start, length } = part.outcome else { continue };
+            let Outcome::Batch { start, length, records } = part.outcome else { continue };
             batches -= 1;
             let (batch, grant) = cutter.cut(start, length, batches == 0);
             let waiter = (acks != 0).then(|| cx.waiter(item as u32));
@@ -123,7 +124,8 @@ impl InFlight {
             part.outcome = match result {
                 Ok(_) => {
                     self.missing += waiter.is_some() as usize;
-                    Outcome::Waits
+                    METRICS.kafka.messages_in.add(records.into());
+                    Outcome::Waits { records }
                 }
                 Err(outcome) => outcome,
             };
@@ -133,11 +135,12 @@ impl InFlight {
     /// The engine has answered for one partition.
     pub fn complete(&mut self, item: u32, result: Result<AppendedAt, AppendError>) {
         let Some(part) = self.parts.get_mut(item as usize) else { return };
-        if !matches!(part.outcome, Outcome::Waits) {
-            return;
-        }
+        let Outcome::Waits { records } = part.outcome else { return };
         part.outcome = match result {
-            Ok(at) => Outcome::Appended(at),
+            Ok(at) => {
+                METRICS.kafka.acknowledged.add(records.into());
+                Outcome::Appended(at)
+            }
             Err(error) => refused(error),
         };
         self.missing = self.missing.saturating_sub(1);
@@ -188,7 +191,7 @@ impl Part {
                 log_append_time_ms: Timestamp(-1),
                 ..none
             },
-            Outcome::Batch { .. } | Outcome::Waits => {
+            Outcome::Batch { .. } | Outcome::Waits { .. } => {
                 PartitionProduceResponse { error_code: ErrorCode::UNKNOWN_SERVER_ERROR, ..none }
             }
         }
@@ -206,13 +209,15 @@ fn plan_one(version: i16, acks: i16, data: &PartitionProduceData<'_>, frame: &[u
     let Some(records) = data.records.filter(|records| !records.is_empty()) else {
         return Outcome::Refused(ErrorCode::INVALID_RECORD, Some("there is no record batch".into()));
     };
-    let is_zstd = BatchHeader::parse(records).is_ok_and(|header| header.codec() == Ok(Codec::Zstd));
+    let header = BatchHeader::parse(records).ok();
+    let is_zstd = header.is_some_and(|header| header.codec() == Ok(Codec::Zstd));
     if is_zstd && version < ZSTD_FROM {
         return Outcome::Refused(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, None);
     }
     // `records` is a slice of `frame`: the codec borrows.
     let start = (records.as_ptr() as usize).saturating_sub(frame.as_ptr() as usize);
-    Outcome::Batch { start, length: records.len() }
+    let count = header.map_or(0, |header| header.record_count());
+    Outcome::Batch { start, length: records.len(), records: count }
 }
 
 fn refused(error: AppendError) -> Outcome {
