@@ -115,4 +115,7 @@ pub const KAFKA_OFFSET_SEARCHES_MAX: usize = 64;
 /// Topics that one Metadata request creates.
 pub const KAFKA_TOPICS_CREATED_AT_ONCE_MAX: usize = 64;
 
+/// Resources that one DescribeConfigs request may ask for: describing them keeps everyone else waiting.
+pub const KAFKA_CONFIG_RESOURCES_MAX: usize = 1000;
+
 const _: () = assert!(KAFKA_REPLY_COPIED_BYTES_MAX <= CONNECTION_INPUT_BYTES_MAX);

@@ -33,6 +33,11 @@ pub struct Elements<'e, 'o, K> {
 }
 
 impl<K> Elements<'_, '_, K> {
+    /// True when the buffer is full already, so that elements which cost something need not be made.
+    pub fn is_full(&self) -> bool {
+        self.encoder.as_ref().is_some_and(|encoder| encoder.is_full())
+    }
+
     /// The next element of the array.
     pub fn put<T: Encode<Element = K>>(&mut self, element: T) {
         self.count += 1;
@@ -173,7 +178,8 @@ impl<'a, T: Encode + Decode<'a> + Copy> Encode for Array<'a, T> {
             Source::Each { put, .. } => {
                 let mut elements = Elements { encoder: Some(e), count: 0, kind: PhantomData };
                 put(&mut elements);
-                debug_assert_eq!(elements.count, count, "the closure of an array must be repeatable");
+                let is_repeatable = elements.count == count || elements.is_full();
+                debug_assert!(is_repeatable, "the closure of an array puts the same elements each time");
             }
             _ => self.iter().for_each(|element| element.write(e, false)),
         }

@@ -77,6 +77,11 @@ impl<'o> Encoder<'o> {
         self.apart
     }
 
+    /// True when something did not fit: nothing is written any more.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// The number of bytes appended, unless they did not fit.
     pub fn finish(self) -> Result<usize, Full> {
         if self.full { Err(Full) } else { Ok(self.written) }

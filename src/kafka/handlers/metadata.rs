@@ -3,9 +3,9 @@
 //! Brokers are told at the address of the listener through which the question came in. A topic that is created here is
 //! in the answer already: the request waits for its creation, so that clients need not ask again.
 
+use super::brokers::{Reachable, reachable};
 use super::partitions::topic_code;
 use super::{Answer, Context, Pending, Reply};
-use crate::engine::cluster::Broker;
 use crate::engine::{Cluster, Completion, PartitionState, Topic, TopicError};
 use crate::kafka::admission::Purpose;
 use crate::kafka::codec::{
@@ -190,22 +190,10 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// Every broker that can be reached through the client's listener, this one always.
     fn put_brokers(&self, out: &mut Elements<'_, '_, MetadataResponseBroker<'static>>) {
-        let own = self.listener.map(|listener| (listener.host.as_str(), listener.port));
-        if !self.cluster.brokers.contains_key(&self.node_id) {
-            put_broker(out, self.node_id, own, None);
+        for Reachable { node_id, host, port, rack } in reachable(self.cluster, self.node_id, self.listener) {
+            out.put(MetadataResponseBroker { node_id, host, port: port.into(), rack });
         }
-        for (&node_id, broker) in &self.cluster.brokers {
-            let address = if node_id == self.node_id { own } else { self.address(broker) };
-            put_broker(out, node_id, address, broker.rack.as_deref());
-        }
-    }
-
-    fn address<'b>(&self, broker: &'b Broker) -> Option<(&'b str, u16)> {
-        let name = &self.listener?.name;
-        let endpoint = broker.endpoints.iter().find(|endpoint| endpoint.listener == *name)?;
-        Some((&endpoint.host, endpoint.port))
     }
 
     fn put_topic(&self, out: &mut Elements<'_, '_, MetadataResponseTopic<'static>>, topic: &Topic) {
@@ -261,17 +249,6 @@ impl View<'_> {
 
     fn is_alive(&self, node: NodeId) -> bool {
         node == self.node_id || self.cluster.brokers.contains_key(&node)
-    }
-}
-
-fn put_broker(
-    out: &mut Elements<'_, '_, MetadataResponseBroker<'static>>,
-    node_id: NodeId,
-    address: Option<(&str, u16)>,
-    rack: Option<&str>,
-) {
-    if let Some((host, port)) = address {
-        out.put(MetadataResponseBroker { node_id, host, port: port.into(), rack });
     }
 }
 

@@ -7,7 +7,15 @@
 //! Adding an API: its messages in `codec/messages`, a file here, a row in `ROWS`. ApiVersions advertises the rows.
 
 mod api_versions;
+mod brokers;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
 mod fetch;
+mod find_coordinator;
+mod init_producer_id;
 mod list_offsets;
 mod metadata;
 pub(super) mod partitions;
@@ -42,7 +50,14 @@ pub const ROWS: &[Row] = &[
     Row { api: Api::Fetch, estimate: fetch::estimate, handle: fetch::handle },
     Row { api: Api::ListOffsets, estimate: list_offsets::estimate, handle: list_offsets::handle },
     Row { api: Api::Metadata, estimate: metadata::estimate, handle: metadata::handle },
+    Row { api: Api::FindCoordinator, estimate: find_coordinator::estimate, handle: find_coordinator::handle },
     Row { api: Api::ApiVersions, estimate: modest, handle: api_versions::handle },
+    Row { api: Api::CreateTopics, estimate: create_topics::estimate, handle: create_topics::handle },
+    Row { api: Api::DeleteTopics, estimate: delete_topics::estimate, handle: delete_topics::handle },
+    Row { api: Api::InitProducerId, estimate: modest, handle: init_producer_id::handle },
+    Row { api: Api::DescribeConfigs, estimate: describe_configs::estimate, handle: describe_configs::handle },
+    Row { api: Api::CreatePartitions, estimate: create_partitions::estimate, handle: create_partitions::handle },
+    Row { api: Api::DescribeCluster, estimate: describe_cluster::estimate, handle: describe_cluster::handle },
 ];
 
 pub use api_versions::refuse as refuse_api_versions;
