@@ -14,6 +14,7 @@ mod errors;
 mod events;
 mod fetch;
 mod high_watermark;
+mod identity;
 mod key;
 mod open_batch;
 mod opening;
@@ -120,6 +121,8 @@ pub struct Broker {
     /// Partitions whose logs are neither open nor given up.
     opening: usize,
     is_started: bool,
+    is_identifying: bool,
+    is_identified: bool,
     is_full: bool,
     is_stopping: bool,
     is_stopped: bool,
@@ -157,6 +160,8 @@ impl Broker {
             next_ticket: 0,
             opening: 0,
             is_started: false,
+            is_identifying: false,
+            is_identified: false,
             is_full: false,
             is_stopping: false,
             is_stopped: false,
@@ -171,7 +176,7 @@ impl Broker {
 
     /// True when every partition that the tree has named is open or given up.
     pub fn is_ready(&self) -> bool {
-        self.is_started && self.opening == 0
+        self.is_started && self.is_identified && self.opening == 0
     }
 
     /// True when the logs have started and `topic` has no partition here whose log is still opening.

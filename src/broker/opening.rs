@@ -11,6 +11,8 @@
 //!      +------------------------> open <-+
 //! ```
 //!
+//! Nothing is opened before the directories are known to be this cluster's (`identity`).
+//!
 //! Invariants: a directory has at most one of: an open log, a deletion under way. Files without a topic id are taken as
 //! the partition's own: a directory of an older program is adopted, never emptied.
 
@@ -40,8 +42,10 @@ pub(super) enum FileTask {
     Identify(PartitionKey, Arc<str>),
     /// `partition.metadata` of a directory that no partition claims.
     IdentifyStray(Arc<str>),
-    /// `partition.metadata` was written.
+    /// A file that says whose something is was written.
     Name(Arc<str>),
+    /// `meta.properties`, for this cluster.
+    Identity(Arc<str>),
 }
 
 impl Broker {
@@ -49,7 +53,12 @@ impl Broker {
     pub(super) fn begin_open(&mut self, now: Now, key: PartitionKey, fx: &mut Effects) {
         let Some(partition) = self.partitions.get(key) else { return };
         let dir = partition.dir.clone();
-        if !self.is_started || self.is_stopping || self.busy_dirs.contains(&dir) || partition.log.is_some() {
+        if !self.is_started
+            || !self.is_identified
+            || self.is_stopping
+            || self.busy_dirs.contains(&dir)
+            || partition.log.is_some()
+        {
             return; // whoever holds the directory calls again
         }
         if self.found_dirs.contains(&dir) {
@@ -64,6 +73,11 @@ impl Broker {
     pub(super) fn logs_started(&mut self, now: Now, dirs: Vec<Arc<str>>, fx: &mut Effects) {
         self.is_started = true;
         self.found_dirs = dirs.into_iter().collect();
+        self.open_all(now, fx);
+    }
+
+    /// Opens what may be opened and is not.
+    pub(super) fn open_all(&mut self, now: Now, fx: &mut Effects) {
         let keys: Vec<PartitionKey> = self.partitions.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.begin_open(now, key, fx);
@@ -88,7 +102,13 @@ impl Broker {
         self.file_task(Lane::Read, op, task, fx);
     }
 
-    fn file_task(&mut self, lane: Lane, op: DiskOp, task: FileTask, fx: &mut Effects) {
+    /// Writes a small file that nobody waits for.
+    pub(super) fn write_file(&mut self, name: Arc<str>, bytes: Bytes, fx: &mut Effects) {
+        let op = DiskOp::WriteFile { root: Root::Topics, name: name.clone(), bytes };
+        self.file_task(Lane::Janitor, op, FileTask::Name(name), fx);
+    }
+
+    pub(super) fn file_task(&mut self, lane: Lane, op: DiskOp, task: FileTask, fx: &mut Effects) {
         self.next_ticket += 1;
         let ticket = Ticket(((TICKET_OWNER as u64) << 56) | self.next_ticket);
         self.file_tasks.insert(ticket, task);
@@ -107,11 +127,12 @@ impl Broker {
         match task {
             FileTask::Identify(key, dir) => self.identified(now, key, dir, result, fx),
             FileTask::IdentifyStray(dir) => self.stray_identified(now, &dir, result, fx),
-            FileTask::Name(dir) => {
+            FileTask::Name(name) => {
                 if let Err(error) = result {
-                    tracing::warn!("{dir}/{METADATA_FILE} cannot be written: {error}");
+                    tracing::warn!("{name} cannot be written: {error}");
                 }
             }
+            FileTask::Identity(cluster_id) => self.identity_read(now, cluster_id, result, fx),
         }
         true
     }
@@ -215,8 +236,7 @@ impl Broker {
         self.opening -= 1;
         self.logs.set_config(log, partition.settings.log.clone());
         if !std::mem::replace(&mut partition.is_named, true) {
-            let op = DiskOp::WriteFile { root: Root::Topics, name: metadata_name(&dir), bytes: metadata(topic_id) };
-            self.file_task(Lane::Janitor, op, FileTask::Name(dir), fx);
+            self.write_file(metadata_name(&dir), metadata(topic_id), fx);
         }
         self.advance(key);
     }
@@ -246,7 +266,7 @@ impl Broker {
     /// Deletes what may lie in the directory of a partition whose log is not open.
     pub(super) fn delete_unopened(&mut self, now: Now, dir: Arc<str>, fx: &mut Effects) {
         // Before the start it becomes a stray; a busy one is being looked at or emptied by somebody who will see to it.
-        if self.is_started && self.busy_dirs.insert(dir.clone()) {
+        if self.is_started && self.is_identified && self.busy_dirs.insert(dir.clone()) {
             self.purge(now, dir, fx);
         }
     }
