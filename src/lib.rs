@@ -11,6 +11,7 @@ pub mod memory;
 pub mod effect;
 pub mod record;
 pub mod log;
+pub mod quorum;
 pub mod coordinator;
 pub mod broker;
 pub mod engine;

@@ -1,0 +1,127 @@
+//! One entry of the quorum's log as a record batch: offset = index, leader epoch = term, one record without key.
+//!
+//! The record's value: version (1), kind (1), commit index known when it was written (8, big-endian), data. The commit
+//! index lets a restart apply what was surely committed before it talks to anybody, at no sync's cost. Offset 0, which is
+//! no index, holds a batch of kind `Origin`, so that both count alike.
+
+use bytes::{Bytes, BytesMut};
+use raft::eraftpb::{Entry, EntryType};
+
+use crate::record::{BatchBuilder, BatchView, NewRecord, RecordError, open};
+use crate::types::{LeaderEpoch, Offset, Reader, Timestamp};
+
+const VERSION: u8 = 1;
+const VALUE_HEADER_BYTES: usize = 10;
+
+/// What a batch and its record add to an entry's data at most, and what the entry itself needs in memory.
+pub const ENTRY_OVERHEAD_BYTES: usize = 160;
+
+/// What a record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Origin,
+    Normal,
+    ConfChange,
+    ConfChangeV2,
+}
+
+/// An entry read back, and the commit index that was known when it was written.
+#[derive(Debug)]
+pub struct Stored {
+    pub entry: Entry,
+    pub commit: u64,
+}
+
+/// The batch for offset 0.
+pub fn origin(now: Timestamp) -> BytesMut {
+    seal_record(Kind::Origin, 0, &[], now, 0, 0)
+}
+
+/// The batch of an entry.
+pub fn seal(entry: &Entry, commit: u64, now: Timestamp) -> BytesMut {
+    let kind = match entry.get_entry_type() {
+        EntryType::EntryNormal => Kind::Normal,
+        EntryType::EntryConfChange => Kind::ConfChange,
+        EntryType::EntryConfChangeV2 => Kind::ConfChangeV2,
+    };
+    seal_record(kind, commit, &entry.data, now, entry.index, entry.term)
+}
+
+/// The term as the log stores it.
+pub fn epoch_of(term: u64) -> LeaderEpoch {
+    LeaderEpoch(term.min(i32::MAX as u64) as i32)
+}
+
+fn seal_record(kind: Kind, commit: u64, data: &[u8], now: Timestamp, index: u64, term: u64) -> BytesMut {
+    let mut value = Vec::with_capacity(VALUE_HEADER_BYTES + data.len());
+    value.extend_from_slice(&[VERSION, kind as u8]);
+    value.extend_from_slice(&commit.to_be_bytes());
+    value.extend_from_slice(data);
+    let mut builder = BatchBuilder::new(value.len() + ENTRY_OVERHEAD_BYTES);
+    let record = NewRecord { timestamp: now, key: None, value: Some(&value), headers: &[] };
+    // The builder's bound was computed from this very record.
+    let _ = builder.push(&record);
+    builder.seal(Offset(index as i64), epoch_of(term))
+}
+
+/// Reads a batch back; `None` for the one at offset 0. The sentence says what is wrong; the log has checked its CRC.
+pub fn unseal(batch: &BatchView<'_>, entry_bytes_max: usize) -> Result<Option<Stored>, String> {
+    let index = batch.base_offset();
+    let wrong = |what: &str| format!("entry {index} of the quorum's log {what}");
+    let mut scratch = Vec::new();
+    let unreadable = |error: RecordError| wrong(&format!("cannot be read: {error}"));
+    let mut records = open(batch, &mut scratch, entry_bytes_max + ENTRY_OVERHEAD_BYTES).map_err(unreadable)?;
+    let record = records.next().ok_or_else(|| wrong("is empty"))?.map_err(unreadable)?;
+    let value = record.value.ok_or_else(|| wrong("has no value"))?;
+    let mut reader = Reader::new(value);
+    let mut header = || Ok((reader.u8()?, reader.u8()?, reader.u64()?));
+    let (version, kind, commit) = header().map_err(|error: crate::types::ReadError| wrong(&error.to_string()))?;
+    if version != VERSION {
+        return Err(wrong(&format!("has format {version}, this program reads {VERSION}")));
+    }
+    let mut entry = Entry::default();
+    entry.set_entry_type(match kind {
+        kind if kind == Kind::Origin as u8 => return Ok(None),
+        kind if kind == Kind::Normal as u8 => EntryType::EntryNormal,
+        kind if kind == Kind::ConfChange as u8 => EntryType::EntryConfChange,
+        kind if kind == Kind::ConfChangeV2 as u8 => EntryType::EntryConfChangeV2,
+        _ => return Err(wrong("is of an unknown kind")),
+    });
+    let term = batch.partition_leader_epoch().0;
+    if index.0 <= 0 || term <= 0 || batch.record_count() != 1 {
+        return Err(wrong("has an impossible index, term or number of records"));
+    }
+    entry.index = index.0 as u64;
+    entry.term = term as u64;
+    entry.data = Bytes::copy_from_slice(value.get(VALUE_HEADER_BYTES..).unwrap_or_default());
+    Ok(Some(Stored { entry, commit }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sealed is unsealed, with every kind and size; the origin is no entry.
+    #[test]
+    fn round_trip() {
+        for (kind, bytes) in [
+            (EntryType::EntryNormal, 0),
+            (EntryType::EntryNormal, 70_000),
+            (EntryType::EntryConfChange, 3),
+            (EntryType::EntryConfChangeV2, 9),
+        ] {
+            let mut entry = Entry::default();
+            entry.set_entry_type(kind);
+            entry.index = 7;
+            entry.term = 3;
+            entry.data = vec![5; bytes].into();
+            let sealed = seal(&entry, 6, Timestamp(9));
+            assert!(sealed.len() + size_of::<Entry>() <= bytes + 2 * ENTRY_OVERHEAD_BYTES);
+            let batch = BatchView::parse(&sealed).unwrap();
+            let stored = unseal(&batch, 1 << 20).unwrap().unwrap();
+            assert_eq!((stored.entry, stored.commit), (entry, 6));
+        }
+        let sealed = origin(Timestamp(9));
+        assert!(unseal(&BatchView::parse(&sealed).unwrap(), 100).unwrap().is_none());
+    }
+}
