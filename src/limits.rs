@@ -119,3 +119,9 @@ pub const KAFKA_TOPICS_CREATED_AT_ONCE_MAX: usize = 64;
 pub const KAFKA_CONFIG_RESOURCES_MAX: usize = 1000;
 
 const _: () = assert!(KAFKA_REPLY_COPIED_BYTES_MAX <= CONNECTION_INPUT_BYTES_MAX);
+
+/// The quorum's log may grow so much, or by the size of the last snapshot, before the next snapshot is taken.
+pub const QUORUM_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What one slice of a snapshot holds, one large znode apart.
+pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1024;

@@ -10,6 +10,8 @@
 //! gets `Busy`.
 
 mod completion;
+#[allow(dead_code)] // until the engine owns one
+mod metadata;
 mod protocol;
 mod configs;
 mod topics;

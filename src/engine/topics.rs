@@ -55,4 +55,6 @@ pub enum ProposeError {
     Unavailable,
     /// Us: too many proposals wait. Stop reading, offer it again at the next turn's end.
     Busy,
+    /// Client: larger than the quorum's account can ever hold.
+    TooLarge,
 }

@@ -38,9 +38,9 @@ impl Quorum {
         if let Stage::Running(raw) = &mut self.stage {
             let durable = self.durable;
             raw.mut_store().release(self.applied.min(durable));
-        }
-        if self.snapshots.is_wanted(self.config.log_bytes_max) {
-            self.say(QuorumEvent::SnapshotWanted);
+            if self.snapshots.is_wanted(self.config.log_bytes_max) {
+                self.say(QuorumEvent::SnapshotWanted);
+            }
         }
         match entry.get_entry_type() {
             EntryType::EntryNormal if entry.data.is_empty() => self.begin_leading(entry.term),

@@ -110,20 +110,25 @@ pub enum QuorumEvent {
     Leading(Term),
     /// This node no longer leads.
     Following,
-    /// The log is long: please call `begin_snapshot`.
+    /// The log is long: please call `begin_snapshot`, then watch `snapshot_progress`.
     SnapshotWanted,
-    /// The disk has the last slice: please call `snapshot_slice` or `finish_snapshot`.
-    SliceWanted,
-    /// The snapshot is complete and stands for the log up to it.
-    SnapshotDone,
-    /// The snapshot could not be written; it will be wanted again.
-    SnapshotFailed,
     /// For the operator.
     Warning(String),
     /// `stop` is complete.
     Stopped,
     /// The node must end.
     Fatal(String),
+}
+
+/// What a snapshot under way waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotProgress {
+    /// None is under way: the last one is complete, or failed and will be wanted again.
+    None,
+    /// The state machine: `snapshot_slice` or `finish_snapshot`.
+    WantsSlice,
+    /// The disk.
+    Writing,
 }
 
 /// Who this node is at the moment.
@@ -235,6 +240,11 @@ impl Quorum {
             log_events: Vec::new(),
             config,
         }
+    }
+
+    /// True for tickets of the quorum's files and of its log.
+    pub fn owns(ticket: Ticket) -> bool {
+        matches!(ticket.0 >> 56, 2 | TICKET_OWNER)
     }
 
     /// Takes an answer of the quorum's lane; false when the ticket is not the quorum's.

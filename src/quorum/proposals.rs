@@ -16,7 +16,7 @@ pub enum ProposeError {
     NotLeader,
     /// Too much is under way, or the disk refuses. Retry.
     Busy,
-    /// Larger than `ENTRY_BYTES_MAX`.
+    /// Larger than `ENTRY_BYTES_MAX`, or than half of the account.
     TooLarge,
 }
 
@@ -76,6 +76,9 @@ impl Proposals {
             return Err(ProposeError::Busy);
         }
         let each = bytes + 2 * ENTRY_OVERHEAD_BYTES;
+        if 2 * each > self.account.limit_bytes() {
+            return Err(ProposeError::TooLarge);
+        }
         let mut entry = self.account.take(2 * each).ok_or(ProposeError::Busy)?;
         let batch = entry.split(each);
         Ok((entry, batch))

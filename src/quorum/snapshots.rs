@@ -3,7 +3,7 @@
 
 use super::snapshot_file::{self, SnapshotWriter};
 use super::state_file::SnapshotMark;
-use super::{Quorum, QuorumEvent, Stage};
+use super::{Quorum, SnapshotProgress, Stage};
 use crate::effect::{DiskError, Effects};
 use crate::types::Offset;
 
@@ -16,6 +16,7 @@ pub(super) struct Snapshots {
     put_off_bytes: u64,
     is_asked: bool,
     writer: Option<SnapshotWriter>,
+    is_writing: bool,
     is_ending: bool,
     /// The version of the state that names the new snapshot.
     marking: Option<(u64, SnapshotMark)>,
@@ -36,42 +37,53 @@ impl Snapshots {
 }
 
 impl Quorum {
-    /// Begins a snapshot of everything that has been delivered; `SliceWanted` follows. False when it is not the time:
-    /// one is under way, or nothing happened since the last.
+    /// Begins a snapshot of everything that has been delivered; False when it is not the time: one is under
+    /// way, or nothing happened since the last.
     pub fn begin_snapshot(&mut self, fx: &mut Effects) -> bool {
         let Stage::Running(raw) = &self.stage else { return false };
+        let is_under_way = self.snapshots.writer.is_some() || self.snapshots.marking.is_some();
+        self.snapshots.is_asked = is_under_way;
         let previous = self.state.snapshot;
-        let term = raw.store().term_of(self.applied);
-        let (Some(term), None, None) = (term, &self.snapshots.writer, &self.snapshots.marking) else { return false };
-        if previous.is_some_and(|previous| previous.index >= self.applied) {
+        let Some(term) = raw.store().term_of(self.applied) else { return false };
+        if is_under_way || self.applied == 0 || previous.is_some_and(|previous| previous.index >= self.applied) {
             return false;
         }
         let slot = previous.map_or(0, |previous| 1 - previous.slot.min(1));
         let (writer, header) = SnapshotWriter::begin(self.applied, term, slot);
-        self.snapshots.writer = Some(writer);
-        self.snapshots.is_ending = false;
-        self.snapshots.is_asked = true;
-        self.snapshots.log_bytes = 0;
+        let snapshots = &mut self.snapshots;
+        (snapshots.writer, snapshots.is_writing, snapshots.is_ending) = (Some(writer), true, false);
+        (snapshots.is_asked, snapshots.log_bytes) = (true, 0);
         self.write_part(snapshot_file::name(slot), 0, header, fx);
         true
     }
 
-    /// The answer to `SliceWanted`.
+    /// The next slice, when `snapshot_progress` wants one.
     pub fn snapshot_slice(&mut self, slice: &[u8], fx: &mut Effects) {
         if let Some(writer) = &mut self.snapshots.writer {
             let (position, bytes) = writer.slice(slice);
             let name = snapshot_file::name(writer.mark.slot);
+            self.snapshots.is_writing = true;
             self.write_part(name, position, bytes, fx);
         }
     }
 
-    /// The answer to `SliceWanted` when there are no more; `SnapshotDone` follows.
+    /// There are no more slices, when `snapshot_progress` wants one.
     pub fn finish_snapshot(&mut self, fx: &mut Effects) {
         if let Some(writer) = &mut self.snapshots.writer {
             let (position, bytes) = writer.end();
             let name = snapshot_file::name(writer.mark.slot);
             self.snapshots.is_ending = true;
+            self.snapshots.is_writing = true;
             self.write_part(name, position, bytes, fx);
+        }
+    }
+
+    /// Whether a snapshot is under way, and whose turn it is.
+    pub fn snapshot_progress(&self) -> SnapshotProgress {
+        match (&self.snapshots.writer, self.snapshots.marking) {
+            (Some(_), _) if !self.snapshots.is_writing => SnapshotProgress::WantsSlice,
+            (None, None) => SnapshotProgress::None,
+            _ => SnapshotProgress::Writing,
         }
     }
 
@@ -79,7 +91,7 @@ impl Quorum {
         let Some(writer) = &self.snapshots.writer else { return };
         match result {
             Ok(()) if self.snapshots.is_ending => self.sync_file(snapshot_file::name(writer.mark.slot), fx),
-            Ok(()) => self.say(QuorumEvent::SliceWanted),
+            Ok(()) => self.snapshots.is_writing = false,
             Err(error) => self.snapshot_failed(error),
         }
     }
@@ -110,7 +122,6 @@ impl Quorum {
         {
             self.warn(format!("entries before a snapshot cannot be deleted: {error}"));
         }
-        self.say(QuorumEvent::SnapshotDone);
     }
 
     fn snapshot_failed(&mut self, error: DiskError) {
@@ -118,6 +129,5 @@ impl Quorum {
         self.snapshots.writer = None;
         self.snapshots.is_asked = false;
         self.snapshots.put_off_bytes = self.snapshots.log_bytes + self.config.log_bytes_max / 4;
-        self.say(QuorumEvent::SnapshotFailed);
     }
 }
