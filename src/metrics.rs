@@ -39,11 +39,11 @@ pub struct Histogram {
 /// What every door counts.
 #[derive(Debug)]
 pub struct DoorMetrics {
-    /// Open now.
+    /// Open now; the door counts.
     pub connections: Gauge,
-    /// Accepted since the start.
+    /// Accepted since the start; the runtime counts.
     pub connections_accepted: Counter,
-    /// Closed at once, because there was no room.
+    /// Closed at once, because there was no room; the runtime counts.
     pub connections_refused: Counter,
     /// Bytes that came in.
     pub bytes_in: Counter,

@@ -11,12 +11,15 @@ pub(super) struct Assigned {
     pub value: String,
     /// Such as `server.properties line 4` or `--set`: the beginning of a sentence.
     pub source: String,
+    /// How many were said before it.
+    pub order: usize,
 }
 
 /// Everything that was said, before anybody knows what it means.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     pub(super) assigned: BTreeMap<String, Assigned>,
+    count: usize,
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
@@ -81,7 +84,8 @@ impl Layers {
     }
 
     fn assign(&mut self, key: String, value: String, source: String) {
-        self.assigned.insert(key, Assigned { value, source });
+        self.assigned.insert(key, Assigned { value, source, order: self.count });
+        self.count += 1;
     }
 }
 

@@ -34,7 +34,9 @@ impl<'a> Values<'a> {
     }
 
     fn warn_of_useless_keys(&mut self) {
-        for (name, assigned) in &self.layers.assigned {
+        let mut all: Vec<_> = self.layers.assigned.iter().collect();
+        all.sort_by_key(|(_, assigned)| assigned.order);
+        for (name, assigned) in all {
             let source = &assigned.source;
             match keys::find(name).map(|key| key.usage) {
                 Some(Use::Default(_)) => {}

@@ -120,7 +120,6 @@ impl Protocol for HttpDoor {
             METRICS.http.connections_refused.inc();
             return fx.close(conn);
         }
-        METRICS.http.connections_accepted.inc();
         METRICS.http.connections.add(1);
         self.connections.insert(conn, Connection::default());
         self.deadlines.set(conn, now.after(PATIENCE));
