@@ -1,3 +1,12 @@
-//! The command line.
+//! The command line, under the allocator that audits the memory table.
 
-fn main() {}
+use std::process::ExitCode;
+
+use tern::memory::allocator::CountingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn main() -> ExitCode {
+    tern::cli::main()
+}

@@ -1,0 +1,101 @@
+//! `tern inspect`: reads a file of a node and says what is in it, what is broken and where.
+//!
+//! Reads with little memory and writes nothing; a node may be running on the same files, whose tail then moves.
+
+mod checkpoint;
+mod index;
+mod segment;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::arguments::InspectArguments;
+
+/// What was found in one file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// Sentences about what is broken.
+    pub broken: Vec<String>,
+}
+
+impl Findings {
+    /// Prints and remembers a sentence.
+    fn broken(&mut self, sentence: String) {
+        println!("BROKEN: {sentence}");
+        self.broken.push(sentence);
+    }
+}
+
+/// Prints a file or the files of a directory; `Ok(false)` when something is broken.
+pub fn run(arguments: &InspectArguments) -> io::Result<bool> {
+    let path = &arguments.path;
+    let name = path.display();
+    let metadata = fs::metadata(path).map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    let mut findings = Findings::default();
+    if metadata.is_dir() {
+        let mut files: Vec<_> = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+        files.sort_by_key(fs::DirEntry::file_name);
+        for file in files {
+            if file.file_type()?.is_file() && kind(&file.path()) != Kind::Unknown {
+                inspect(&file.path(), arguments.records, &mut findings)?;
+                println!();
+            }
+        }
+    } else {
+        inspect(path, arguments.records, &mut findings)?;
+    }
+    match findings.broken.len() {
+        0 => println!("nothing is broken"),
+        1 => println!("1 thing is broken"),
+        count => println!("{count} things are broken"),
+    }
+    Ok(findings.broken.is_empty())
+}
+
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Segment,
+    OffsetIndex,
+    TimeIndex,
+    LeaderEpochs,
+    OffsetCheckpoint,
+    Properties,
+    Unknown,
+}
+
+fn kind(path: &Path) -> Kind {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match name {
+        "leader-epoch-checkpoint" => Kind::LeaderEpochs,
+        "recovery-point-offset-checkpoint" | "log-start-offset-checkpoint" | "replication-offset-checkpoint" => {
+            Kind::OffsetCheckpoint
+        }
+        "meta.properties" | "partition.metadata" => Kind::Properties,
+        _ if name.ends_with(".log") && segment::base_offset(path).is_some() => Kind::Segment,
+        _ if name.ends_with(".timeindex") => Kind::TimeIndex,
+        _ if name.ends_with(".index") => Kind::OffsetIndex,
+        _ => Kind::Unknown,
+    }
+}
+
+fn inspect(path: &Path, records: bool, findings: &mut Findings) -> io::Result<()> {
+    let size = fs::metadata(path)?.len();
+    println!("{}: {}", path.display(), crate::config::Size(size as i64));
+    match kind(path) {
+        Kind::Segment => segment::inspect(path, records, findings),
+        Kind::OffsetIndex => index::inspect_offsets(path, findings),
+        Kind::TimeIndex => index::inspect_times(path, findings),
+        Kind::LeaderEpochs => checkpoint::inspect(path, &["epoch", "start offset"], findings),
+        Kind::OffsetCheckpoint => checkpoint::inspect(path, &["topic", "partition", "offset"], findings),
+        Kind::Properties => {
+            print!("{}", fs::read_to_string(path)?);
+            Ok(())
+        }
+        Kind::Unknown => Err(io::Error::other(format!(
+            "{}: what kind of file this is, its name does not say; known are *.log, *.index, *.timeindex, checkpoints",
+            path.display()
+        ))),
+    }
+}
