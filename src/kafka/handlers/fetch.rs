@@ -45,7 +45,7 @@ const ZSTD_FROM: i16 = 10;
 const WATCH: u32 = super::ITEMS_MAX as u32 - 1;
 
 /// What one partition takes in the response besides its name.
-const PARTITION_BYTES: usize = 64;
+const PARTITION_BYTES: usize = 128;
 
 /// Less is not asked of a log, whatever the share of a partition would be.
 const SHARE_BYTES_MIN: usize = 16 * 1024;
@@ -61,6 +61,8 @@ struct Fetch {
     min_bytes: usize,
     max_bytes: usize,
     deadline: Instant,
+    /// Only records of committed transactions are wanted, and a list of those to be skipped.
+    committed_only: bool,
     /// When a fetch that has found too little may read again.
     not_before: Instant,
     /// Between two readings of a fetch that has found too little.
@@ -118,6 +120,7 @@ pub fn handle(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Resul
         min_bytes: usize::try_from(body.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
         deadline: cx.now.mono.plus_millis(wait_ms),
+        committed_only: body.isolation_level == 1,
         not_before: cx.now.mono,
         pause_ms: (wait_ms / 8).clamp(5, 100),
         parts,
@@ -331,7 +334,7 @@ impl Fetch {
             }
         }
         self.data.split(self.data.bytes().saturating_sub(self.data_bytes));
-        let Fetch { reply, session, parts, data, .. } = self;
+        let Fetch { reply, session, parts, data, committed_only, .. } = self;
         METRICS.kafka.messages_out.add(parts.iter().map(|part| records_in(&part.records)).sum());
         let with_records = parts.iter().filter(|part| !part.records.is_empty());
         let records = with_records.map(|part| (part.position.get(), part.records.clone()));
@@ -347,7 +350,7 @@ impl Fetch {
                             topic_id: topic.name.topic.id(),
                             partitions: Array::each(&|partitions| {
                                 let news = group.iter().filter(|part| !part.is_old_news);
-                                news.for_each(|part| partitions.put(part.response()));
+                                news.for_each(|part| partitions.put(part.response(committed_only)));
                             }),
                         });
                     }
@@ -437,11 +440,12 @@ impl Part {
         self.error.is_none().then_some(told)
     }
 
-    fn response(&self) -> PartitionData<'_> {
+    fn response(&self, committed_only: bool) -> PartitionData<'_> {
         let none = PartitionData {
             partition_index: self.name.index,
             error_code: self.error,
             high_watermark: Offset(-1),
+            aborted_transactions: committed_only.then(Array::default),
             records: Records::Here(&[]),
             ..Default::default()
         };

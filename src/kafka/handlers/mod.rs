@@ -146,6 +146,9 @@ impl Context<'_> {
 impl Outlet<'_> {
     /// Sends bytes under their grant.
     pub fn send_apart(&mut self, bytes: Bytes, grant: Grant) {
+        if bytes.is_empty() {
+            return;
+        }
         self.sent_apart = true;
         METRICS.kafka.bytes_out.add(bytes.len() as u64);
         self.fx.send(self.conn, bytes, grant);
