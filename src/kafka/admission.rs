@@ -1,8 +1,9 @@
 //! Who gets memory for a request, who waits for it, and whose turn it is.
 //!
-//! Two accounts, four purposes. Frames and batches draw on the request account, state and data on the response account.
+//! Two accounts, five purposes. Frames and batches draw on the request account, state and data on the response account.
 //! Frames and data, which one client can make large, never take the last quarter, so that small requests pass while
-//! large ones wait.
+//! large ones wait. Frames of connections that have not been answered anything yet take half at most: whoever opens
+//! many and sends half a request on each holds up his like, not the clients that are at work.
 //!
 //! Invariants: for each purpose memory is given in the order in which it was asked for, so nobody starves; a connection
 //! waits for one purpose at a time and stands in one queue at most once.
@@ -17,7 +18,9 @@ use crate::types::ConnId;
 /// What memory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A request frame larger than the input buffer.
+    /// A request frame larger than the input buffer, from a connection that has not been answered anything.
+    FirstFrame,
+    /// Such a frame from any other.
     Frame,
     /// Copies of batches that came in small frames.
     Batches,
@@ -29,7 +32,8 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them, in the order in which waiting connections are served.
-    pub const ALL: [Purpose; 4] = [Purpose::State, Purpose::Batches, Purpose::Data, Purpose::Frame];
+    pub const ALL: [Purpose; 5] =
+        [Purpose::State, Purpose::Batches, Purpose::Data, Purpose::Frame, Purpose::FirstFrame];
 }
 
 /// The accounts and their queues.
@@ -50,10 +54,11 @@ impl Admission {
 
     /// The most that can ever be had for `purpose` at once.
     pub fn limit_bytes(&self, purpose: Purpose) -> usize {
-        let account = self.account(purpose);
+        let limit_bytes = self.account(purpose).limit_bytes();
         match purpose {
-            Purpose::Frame | Purpose::Data => account.limit_bytes() / 4 * 3,
-            Purpose::Batches | Purpose::State => account.limit_bytes(),
+            Purpose::FirstFrame => limit_bytes / 2,
+            Purpose::Frame | Purpose::Data => limit_bytes / 4 * 3,
+            Purpose::Batches | Purpose::State => limit_bytes,
         }
     }
 
@@ -113,7 +118,7 @@ impl Admission {
 
     fn account(&self, purpose: Purpose) -> &Account {
         match purpose {
-            Purpose::Frame | Purpose::Batches => &self.requests,
+            Purpose::FirstFrame | Purpose::Frame | Purpose::Batches => &self.requests,
             Purpose::State | Purpose::Data => &self.responses,
         }
     }
@@ -164,10 +169,15 @@ mod tests {
         drop(first);
     }
 
-    /// Frames leave the last quarter of the account to small requests.
+    /// Frames leave the last quarter of the account to small requests, first frames leave half of it.
     #[test]
     fn a_quarter_for_the_small() {
         let mut admission = admission(100);
+        let first = admission.take(conn(0), Purpose::FirstFrame, 50).unwrap();
+        assert!(admission.take(conn(3), Purpose::FirstFrame, 1).is_none());
+        assert!(admission.take(conn(1), Purpose::Frame, 25).is_some());
+        admission.forget(conn(3));
+        drop(first);
         let frame = admission.take(conn(0), Purpose::Frame, 75).unwrap();
         assert!(admission.take(conn(1), Purpose::Frame, 1).is_none());
         assert!(admission.take(conn(2), Purpose::Batches, 25).is_some());

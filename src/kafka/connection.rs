@@ -25,6 +25,8 @@ pub struct Connection {
     pub pending: Option<Box<dyn Pending>>,
     /// Of the request that was begun last.
     pub serial: u8,
+    /// It has been answered at least once, or has sent a whole request that has no reply.
+    pub is_proven: bool,
     /// Granted bytes have been sent and have not all left, since when.
     pub unsent_since: Option<Instant>,
     /// The shell was told to read nothing.
@@ -45,6 +47,7 @@ impl Connection {
             produces: heapless::Deque::new(),
             pending: None,
             serial: 0,
+            is_proven: false,
             unsent_since: None,
             is_paused: false,
             is_closing: false,

@@ -73,7 +73,7 @@ impl KafkaDoor {
     /// A door without connections. Frames and batches draw on `requests`, replies and records on `responses`.
     pub fn new(mut settings: Settings, requests: Account, responses: Account, rng: Rng) -> KafkaDoor {
         let admission = Admission::new(requests, responses);
-        settings.request_bytes_max = settings.request_bytes_max.min(admission.limit_bytes(Purpose::Frame));
+        settings.request_bytes_max = settings.request_bytes_max.min(admission.limit_bytes(Purpose::FirstFrame));
         settings.fetch_bytes_max = settings.fetch_bytes_max.min(admission.limit_bytes(Purpose::Data));
         let sessions = FetchSessions::new(settings.fetch_sessions_max, KAFKA_FETCH_SESSION_PARTITIONS_MAX);
         let shared = Shared {

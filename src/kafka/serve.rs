@@ -140,7 +140,8 @@ impl Shared {
                     used += LENGTH_BYTES + frame.len();
                 }
                 Front::Large(length) => {
-                    let Some(grant) = self.admission.take(connection.id, Purpose::Frame, length) else { return used };
+                    let purpose = if connection.is_proven { Purpose::Frame } else { Purpose::FirstFrame };
+                    let Some(grant) = self.admission.take(connection.id, purpose, length) else { return used };
                     let first = rest.get(LENGTH_BYTES..).unwrap_or_default();
                     used += LENGTH_BYTES + connection.inbox.begin_large(world.now.mono, length, grant, first);
                 }
@@ -228,7 +229,7 @@ impl Shared {
         let mut cx = self.context(world, connection);
         cx.serial = serial;
         match produce::begin(&mut cx, frame, state, copies) {
-            Ok(Begun::Done) => {}
+            Ok(Begun::Done) => connection.is_proven = true,
             Ok(Begun::InFlight(in_flight)) => {
                 connection.serial = serial;
                 let _ = connection.produces.push_back(in_flight); // not full: checked above
@@ -264,6 +265,7 @@ impl Shared {
         match answer {
             Answer::Later(pending) => connection.pending = Some(pending),
             Answer::Sent => {
+                connection.is_proven = true;
                 connection.active_at = world.now.mono;
                 self.schedule.forget(connection.id);
             }

@@ -14,8 +14,9 @@ const SOFTWARE_TEXT_BYTES_MAX: usize = 256;
 
 /// Lists the registry.
 pub fn handle(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Result<Answer, ReadError> {
-    let body: ApiVersionsRequest<'_> = request.body()?;
-    let is_named = is_software_text(body.client_software_name) && is_software_text(body.client_software_version);
+    let is_named = request.body().is_ok_and(|body: ApiVersionsRequest<'_>| {
+        is_software_text(body.client_software_name) && is_software_text(body.client_software_version)
+    });
     if request.version >= 3 && !is_named {
         let refusal = ApiVersionsResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
         return Ok(reply.send(&mut cx.out, &refusal));
