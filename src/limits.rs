@@ -125,3 +125,87 @@ pub const QUORUM_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What one slice of a snapshot holds, one large znode apart.
 pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1024;
+
+/// A topic name or filter of an MQTT client.
+pub const MQTT_TOPIC_BYTES_MAX: usize = 1024;
+
+/// The body of a CONNECT, SUBSCRIBE or UNSUBSCRIBE.
+pub const MQTT_CONNECT_BYTES_MAX: usize = 64 * 1024;
+
+/// The body of any other packet but PUBLISH.
+pub const MQTT_CONTROL_BYTES_MAX: usize = 4 * 1024;
+
+/// User properties of one packet.
+pub const MQTT_USER_PROPERTIES_MAX: usize = 64;
+
+/// Filters in one SUBSCRIBE or UNSUBSCRIBE.
+pub const MQTT_FILTERS_PER_PACKET_MAX: usize = 256;
+
+/// Wildcards in the filter of one mapping rule.
+pub const MQTT_CAPTURES_MAX: usize = 16;
+
+/// Subscriptions of all MQTT clients of a node.
+pub const MQTT_SUBSCRIPTIONS_MAX: usize = 4 * 1024;
+
+/// What one of them costs.
+pub const MQTT_SUBSCRIPTION_BYTES: usize = 64;
+
+/// Levels that the filters of all MQTT clients have, shared ones counted once.
+pub const MQTT_SUBSCRIPTION_NODES_MAX: usize = 8 * 1024;
+
+/// What one of them costs beside its name.
+pub const MQTT_SUBSCRIPTION_NODE_BYTES: usize = 224;
+
+/// A publisher's last topic and key are kept when they are no longer than this.
+pub const MQTT_ROUTE_BYTES_KEPT_MAX: usize = 256;
+
+/// QoS 2 messages of connections that ended, remembered for a retry.
+pub const MQTT_REMEMBERED_MAX: usize = 1024;
+
+/// Topic aliases that an MQTT 5 client may set, told in CONNACK.
+pub const MQTT_ALIASES_MAX: usize = 8;
+
+/// Bytes of the topics behind one client's aliases.
+pub const MQTT_ALIAS_BYTES_MAX: usize = MQTT_TOPIC_BYTES_MAX;
+
+/// Bytes for one MQTT subscriber that its socket has not taken.
+pub const MQTT_OUTGOING_BYTES_MAX: usize = 512 * 1024;
+
+/// Live QoS 1 messages that one subscriber has not acknowledged.
+pub const MQTT_OUTGOING_WINDOW_MAX: usize = 64;
+
+/// Live QoS 1 messages that wait for one subscriber's window.
+pub const MQTT_OUTGOING_QUEUE_MAX: usize = 1000;
+
+/// Between accepting a socket and its CONNECT.
+pub const MQTT_CONNECT_TIMEOUT_MILLIS: u64 = 10_000;
+
+/// Until a packet is tried again whose partition was not led here.
+pub const MQTT_RETRY_MILLIS: u64 = 50;
+
+/// Between looks for large packets that do not arrive, while others wait for their buffers.
+pub const MQTT_STALL_CHECK_MILLIS: u64 = 1000;
+
+/// Silence in the middle of a large packet after which its buffer goes to others that wait.
+pub const MQTT_STALLED_PACKET_MILLIS_MAX: u64 = 10_000;
+
+/// Between looks for partitions that have come into being, while somebody is subscribed.
+pub const MQTT_TAIL_CHECK_MILLIS: u64 = 100;
+
+/// Between two times the figures of `$SYS` are sent.
+pub const MQTT_SYS_MILLIS: u64 = 10_000;
+
+/// A client id.
+pub const MQTT_CLIENT_ID_BYTES_MAX: usize = 256;
+
+/// QoS 2 messages of one 3.1.1 client that are received and not released.
+pub const MQTT_RECEIVED_MAX: usize = 256;
+
+/// How long a publisher's last topic keeps its partition before the number of partitions is looked up again.
+pub const MQTT_ROUTE_SECONDS_MAX: u64 = 60;
+
+/// Subscriptions of one client.
+pub const MQTT_SUBSCRIPTIONS_PER_CLIENT_MAX: usize = 128;
+
+/// What a compressed batch may grow to for live subscribers; a larger one is dropped for them and counted.
+pub const MQTT_DECOMPRESSED_BYTES_MAX: usize = 2 * 1024 * 1024;

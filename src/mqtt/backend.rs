@@ -1,0 +1,86 @@
+//! What this door asks of the engine: the few verbs of it that MQTT becomes, so that a test can stand in for a log.
+
+use std::sync::Arc;
+
+use crate::effect::Effects;
+use crate::engine::{AppendError, Engine, NewRecord, PartitionKey, TopicError, Waiter};
+use crate::types::{Now, Offset, PartitionIndex};
+
+/// The engine, or a stand-in. Each method is `Engine`'s of the same name unless it says otherwise.
+pub trait Backend {
+    /// How many partitions a topic has; `None` when it does not exist.
+    fn partition_count(&self, topic: &str) -> Option<u32>;
+
+    /// The handle of a partition of this node.
+    fn partition(&self, topic: &str, index: PartitionIndex) -> Option<PartitionKey>;
+
+    /// The topic of a partition.
+    fn topic_of(&self, key: PartitionKey) -> Option<Arc<str>>;
+
+    /// One record into the partition's open batch.
+    fn append_record(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        record: NewRecord<'_>,
+        waiter: Option<Waiter>,
+    ) -> Result<Offset, AppendError>;
+
+    /// Creates a topic with the defaults.
+    fn auto_create_topic(
+        &mut self,
+        now: Now,
+        name: &str,
+        waiter: Option<Waiter>,
+        fx: &mut Effects,
+    ) -> Result<bool, TopicError>;
+
+    /// Switches the tails of all partitions of this node on or off, internal topics apart. Switching on again includes
+    /// partitions that have come into being since.
+    fn set_tails(&mut self, on: bool);
+}
+
+impl Backend for Engine {
+    fn partition_count(&self, topic: &str) -> Option<u32> {
+        self.view().topics.get(topic).map(|topic| topic.partitions.len() as u32)
+    }
+
+    fn partition(&self, topic: &str, index: PartitionIndex) -> Option<PartitionKey> {
+        Engine::partition(self, topic, index)
+    }
+
+    fn topic_of(&self, key: PartitionKey) -> Option<Arc<str>> {
+        self.partition_view(key).map(|view| view.topic)
+    }
+
+    fn append_record(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        record: NewRecord<'_>,
+        waiter: Option<Waiter>,
+    ) -> Result<Offset, AppendError> {
+        Engine::append_record(self, now, key, record, waiter)
+    }
+
+    fn auto_create_topic(
+        &mut self,
+        now: Now,
+        name: &str,
+        waiter: Option<Waiter>,
+        fx: &mut Effects,
+    ) -> Result<bool, TopicError> {
+        Engine::auto_create_topic(self, now, name, waiter, fx)
+    }
+
+    fn set_tails(&mut self, on: bool) {
+        let mut keys = Vec::new();
+        for (name, topic) in self.view().topics.iter().filter(|(name, _)| !name.starts_with("__")) {
+            let indices = 0..topic.partitions.len() as i32;
+            keys.extend(indices.filter_map(|index| Engine::partition(self, name, PartitionIndex(index))));
+        }
+        for key in keys {
+            self.set_tail(key, on);
+        }
+    }
+}
