@@ -59,7 +59,7 @@ pub fn decompress(codec: Codec, input: &[u8], max_bytes: usize, out: &mut Vec<u8
         Codec::Gzip => gzip(input, max_bytes, out),
         Codec::Snappy => snappy(input, max_bytes, out),
         Codec::Lz4 => super::lz4::decompress(input, max_bytes, out),
-        Codec::Zstd => zstd(input, max_bytes, out),
+        Codec::Zstd => super::zstd::decompress(input, max_bytes, out),
     }
 }
 
@@ -119,9 +119,4 @@ fn snappy_block(block: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(),
     out.resize(start + length, 0);
     let written = snap::raw::Decoder::new().decompress(block, &mut out[start..]);
     if written == Ok(length) { Ok(()) } else { Err(RecordError::BadCompression) }
-}
-
-fn zstd(input: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
-    let decoder = ruzstd::decoding::StreamingDecoder::new(input).map_err(|_| RecordError::BadCompression)?;
-    copy_bounded(decoder, max_bytes, out)
 }

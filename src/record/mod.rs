@@ -29,6 +29,7 @@ mod error;
 mod lz4;
 mod produced;
 mod records;
+mod zstd;
 
 pub use batch::{
     BatchHeader, BatchView, Batches, HEADER_BYTES, LENGTH_PREFIX_BYTES, MAGIC, set_base_offset, set_leader_epoch,

@@ -4,3 +4,4 @@
 mod allocations;
 mod kafka_messages;
 mod record_batches;
+mod zstd_frames;
