@@ -143,7 +143,7 @@ fn ip_matches(wanted: &str, has: &str) -> bool {
 
 /// The lists in use, each with the number of znodes that carry it. List 0 is `world:anyone` with every right.
 #[derive(Debug)]
-pub struct AclTable {
+pub(super) struct AclTable {
     lists: Vec<(Arc<[Acl]>, u32)>,
     numbers: BTreeMap<Arc<[Acl]>, u32>,
     free: Vec<u32>,

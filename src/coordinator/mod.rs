@@ -16,6 +16,10 @@ pub mod placement;
 mod sessions;
 mod snapshot;
 mod stat;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod transactions_test;
 mod tree;
 mod txn;
 
