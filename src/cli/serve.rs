@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use crate::memory::Table;
-use crate::runtime::diagnostics;
+use crate::runtime::disk::FILES_MAX;
+use crate::runtime::{descriptors, diagnostics};
 
 use super::arguments::ConfigArguments;
 use super::{WRONG_CONFIGURATION, complain, load};
@@ -28,5 +29,22 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
         Ok((table, _)) => tracing::info!("{}; memory:\n{table}", loaded.board.sentence()),
         Err(sentence) => return complain(&sentence, WRONG_CONFIGURATION),
     }
+    raise_descriptors(config.memory.connections_max);
     complain("this build has no runtime yet", 1)
+}
+
+/// Descriptors beside those of connections and logs: listeners, directories, locks, standard streams.
+const OTHER_DESCRIPTORS: usize = 64;
+
+fn raise_descriptors(connections_max: usize) {
+    let wanted = connections_max + FILES_MAX + OTHER_DESCRIPTORS;
+    match descriptors::raise(wanted as u64) {
+        Ok(limit) if limit < wanted as u64 => {
+            tracing::warn!(
+                "the system allows {limit} open files, max.connections={connections_max} and the logs want {wanted}"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!("the limit of open files cannot be raised: {error}"),
+    }
 }

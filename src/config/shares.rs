@@ -61,7 +61,7 @@ impl CountLimits {
     pub fn new(budget_bytes: usize) -> CountLimits {
         let variable = variable_bytes(budget_bytes);
         CountLimits {
-            connections: variable * 3 / 8 / CONNECTION_BYTES,
+            connections: variable / 8 * 3 / CONNECTION_BYTES,
             partitions: variable / 8 / PARTITION_STATE_BYTES,
             producers: variable / 32 / PRODUCER_STATE_BYTES,
             tree_bytes: variable / 8,
@@ -88,20 +88,25 @@ impl Shares {
     pub fn new(memory: &MemoryConfig) -> Shares {
         let variable = variable_bytes(memory.budget_bytes);
         let (quorum_bytes, kernel_bytes) = (variable / 32, variable / 8);
-        let counted = memory.connections_max * CONNECTION_BYTES
-            + memory.partitions_max * PARTITION_STATE_BYTES
-            + memory.producers_max * PRODUCER_STATE_BYTES
-            + memory.tree_bytes;
-        let flowing = variable.saturating_sub(counted + quorum_bytes + kernel_bytes);
+        // On 32 bits even a product may overflow: what cannot be counted leaves nothing to flow.
+        let taken = [
+            memory.connections_max.saturating_mul(CONNECTION_BYTES),
+            memory.partitions_max.saturating_mul(PARTITION_STATE_BYTES),
+            memory.producers_max.saturating_mul(PRODUCER_STATE_BYTES),
+            memory.tree_bytes,
+            quorum_bytes,
+            kernel_bytes,
+        ];
+        let sixteenth = taken.into_iter().fold(variable, usize::saturating_sub) / 16;
         Shares {
             allocator_bytes: memory.budget_bytes / 16,
             quorum_bytes,
             kernel_bytes,
-            kafka_request_bytes: flowing * 6 / 16,
-            response_bytes: flowing * 5 / 16,
-            mqtt_frame_bytes: flowing / 16,
-            mqtt_batch_bytes: flowing * 2 / 16,
-            mqtt_outgoing_bytes: flowing * 2 / 16,
+            kafka_request_bytes: sixteenth * 6,
+            response_bytes: sixteenth * 5,
+            mqtt_frame_bytes: sixteenth,
+            mqtt_batch_bytes: sixteenth * 2,
+            mqtt_outgoing_bytes: sixteenth * 2,
         }
     }
 

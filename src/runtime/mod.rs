@@ -2,4 +2,5 @@
 
 pub mod disk;
 pub mod board;
+pub mod descriptors;
 pub mod diagnostics;

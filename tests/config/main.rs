@@ -1,6 +1,7 @@
 //! Configurations as people have them: what is accepted, what is told, and the exact words when something is wrong.
 
 mod accepted;
+mod hostile;
 mod refused;
 mod warned;
 

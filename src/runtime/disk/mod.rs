@@ -21,6 +21,7 @@ use crate::effect::{DiskDone, DiskError, DiskOp, Lane};
 use crate::types::Ticket;
 
 pub use device::Device;
+pub use open_files::FILES_MAX;
 
 use lanes::Lanes;
 use lock::DirLock;
