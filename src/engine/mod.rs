@@ -5,16 +5,24 @@
 //! waiting is `next_completion`, which the node drains after each step. Nothing is written before `turn_end`, so that
 //! all the appends of a turn share their syncs.
 //!
-//! Invariants: `Completion::Appended(Ok)` leaves only when the records are durable on every replica in sync; a waiter is
-//! answered at most once; waiters, watchers and open batches are bounded, and who exceeds a bound
-//! gets `Busy`.
+//! Invariants: `Completion::Appended(Ok)` leaves only when the records are durable on every replica that its acks ask
+//! for; a waiter is answered at most once; waiters, watchers and open batches are bounded, and who exceeds a bound gets
+//! `Busy`. The story of a start: the quorum recovers and applies its log, the logs of this node's partitions open, the
+//! node registers in the tree, `is_ready`.
 
 mod completion;
-#[allow(dead_code)] // until the engine owns one
 mod metadata;
 mod protocol;
 mod configs;
+mod duties;
+mod lifecycle;
+mod producer_ids;
+mod proposals;
+mod topic_commands;
 mod topics;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 
@@ -30,87 +38,122 @@ pub use configs::{ConfigEntry, ConfigSource, ConfigType};
 pub use protocol::Protocol;
 pub use topics::{NewPartitions, NewTopic, ProducerIdError, ProposeError, TopicError, TopicRef};
 
+use crate::broker::Broker;
+use crate::config::Config;
 use crate::effect::Effects;
 use crate::memory::Grant;
-use crate::types::{ConnId, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Slot, TopicId};
+use crate::types::{ConnId, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Rng, Slot, Term, TopicId};
+use duties::Duties;
+use lifecycle::Phase;
+use metadata::Metadata;
+use producer_ids::ProducerIds;
+use proposals::{Proposals, Purpose};
+use topic_commands::{Around, Step, TopicCommands};
 
 /// Quorum, coordinator and broker of this node behind one face.
 #[derive(Debug)]
 pub struct Engine {
-    node_id: NodeId,
-    cluster: Cluster,
+    config: Arc<Config>,
+    metadata: Metadata,
+    broker: Broker,
+    rng: Rng,
+    phase: Phase,
+    was_ready: bool,
+    proposals: Proposals,
+    duties: Duties,
+    topics: TopicCommands,
+    producer_ids: ProducerIds,
+    completions: VecDeque<(Waiter, Completion)>,
 }
 
 impl Engine {
     /// This node.
     pub fn node_id(&self) -> NodeId {
-        self.node_id
+        self.config.node_id
     }
 
     /// The cluster's identity, 22 characters; empty until the quorum has one.
     pub fn cluster_id(&self) -> &str {
-        self.cluster.cluster_id.as_deref().unwrap_or_default()
+        self.view().cluster_id.as_deref().unwrap_or_default()
+    }
+
+    /// Who leads the quorum as far as this node knows, and in which term.
+    pub fn quorum_leader(&self) -> (Option<NodeId>, Term) {
+        (self.metadata.quorum().leader(), self.metadata.quorum().term())
     }
 
     /// What the tree says about brokers and topics, as this node has applied it.
     pub fn view(&self) -> &Cluster {
-        &self.cluster
+        self.metadata.coordinator().cluster()
     }
 
     /// Proposes a transaction on the tree; always answers with `Completion::Proposed`, after it was applied here.
-    pub fn propose(&mut self, _now: Now, _txn: Txn, _waiter: Waiter, _fx: &mut Effects) {}
-
-    /// True when the tree is recovered and the logs of this node's partitions are open (or given up, with a warning).
-    pub fn is_ready(&self) -> bool {
-        false
+    pub fn propose(&mut self, now: Now, txn: Txn, waiter: Waiter, _fx: &mut Effects) {
+        if !self.begin_proposal(now, &txn, Purpose::Door(waiter)) {
+            self.completions.push_back((waiter, Completion::Proposed(Err(ProposeError::Busy))));
+        }
     }
 
     /// The handle of a partition whose replica this node has. Cheap, yet meant to be kept.
-    pub fn partition(&self, _topic: &str, _index: PartitionIndex) -> Option<PartitionKey> {
-        None
+    pub fn partition(&self, topic: &str, index: PartitionIndex) -> Option<PartitionKey> {
+        self.broker.partition(topic, index)
     }
 
     /// The same by topic id.
-    pub fn partition_by_id(&self, _topic: TopicId, _index: PartitionIndex) -> Option<PartitionKey> {
-        None
+    pub fn partition_by_id(&self, topic: TopicId, index: PartitionIndex) -> Option<PartitionKey> {
+        self.broker.partition_by_id(topic, index)
     }
 
     /// Marks and size of a partition; `None` when it was deleted.
-    pub fn partition_view(&self, _key: PartitionKey) -> Option<PartitionView> {
-        None
+    pub fn partition_view(&self, key: PartitionKey) -> Option<PartitionView> {
+        self.broker.view(key)
+    }
+
+    /// True while appends are refused because the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        self.broker.is_full()
     }
 
     /// KIP-320: compares a client's leader epoch with the partition's. `NONE` is never compared.
-    pub fn check_leader_epoch(&self, _key: PartitionKey, _current: LeaderEpoch) -> Result<(), ReadError> {
-        Err(ReadError::UnknownPartition)
+    pub fn check_leader_epoch(&self, key: PartitionKey, current: LeaderEpoch) -> Result<(), ReadError> {
+        self.broker.check_leader_epoch(key, current)
+    }
+
+    /// The highest epoch that is at most `epoch`, and the offset after its last record (KIP-101).
+    pub fn epoch_end(&self, key: PartitionKey, epoch: LeaderEpoch) -> Result<(LeaderEpoch, Offset), ReadError> {
+        self.broker.epoch_end(key, epoch)
     }
 
     /// Appends one v2 batch as received: validates it, assigns its offsets. The result says where it will lie; it is not
-    /// durable, as `acks` says, before `Completion::Appended` reaches `waiter`. A duplicate of an idempotent producer answers with the
-    /// place of the original, and its completion waits for the original. `grant` covers `batch` until it is written.
+    /// durable, as `acks` says, before `Completion::Appended` reaches `waiter`. A duplicate of an idempotent producer
+    /// answers with the place of the original, and its completion waits for the original. `grant` covers `batch` until
+    /// it is written.
+    #[allow(clippy::too_many_arguments)] // one verb, no optional halves: a struct would only move them
     pub fn append(
         &mut self,
-        _now: Now,
-        _key: PartitionKey,
-        _batch: BytesMut,
-        _grant: Grant,
-        _acks: Acks,
-        _waiter: Option<Waiter>,
+        now: Now,
+        key: PartitionKey,
+        batch: BytesMut,
+        grant: Grant,
+        acks: Acks,
+        waiter: Option<Waiter>,
         _fx: &mut Effects,
     ) -> Result<AppendedAt, AppendError> {
-        Err(AppendError::UnknownPartition)
+        self.broker.append(now, key, batch, grant, acks, waiter)
     }
 
     /// Appends one record to the partition's open batch, which is sealed at `turn_end`. The offset is known at once; the
-    /// rest is as for `append` with `Acks::All`. `Busy`: stop reading, offer the same record again at the next turn's end.
+    /// rest is as for `append` with `Acks::All`. `Busy`: stop reading, offer the same record again at the next turn's
+    /// end.
+    #[inline]
     pub fn append_record(
         &mut self,
-        _now: Now,
-        _key: PartitionKey,
-        _record: NewRecord<'_>,
-        _waiter: Option<Waiter>,
+        now: Now,
+        key: PartitionKey,
+        record: NewRecord<'_>,
+        waiter: Option<Waiter>,
     ) -> Result<Offset, AppendError> {
-        Err(AppendError::UnknownPartition)
+        self.broker.append_record(now, key, record, waiter)
     }
 
     /// Reads whole batches from `from` on, below the high watermark: about `max_bytes`, at least one batch even if it
@@ -118,106 +161,153 @@ impl Engine {
     pub fn read(
         &mut self,
         _now: Now,
-        _key: PartitionKey,
-        _from: Offset,
-        _max_bytes: usize,
-        _waiter: Waiter,
-        _fx: &mut Effects,
+        key: PartitionKey,
+        from: Offset,
+        max_bytes: usize,
+        waiter: Waiter,
+        fx: &mut Effects,
     ) -> Result<(), ReadError> {
-        Err(ReadError::UnknownPartition)
+        self.broker.read(key, from, max_bytes, waiter, fx)
     }
 
     /// Answers once with `DataArrived` when the high watermark next moves. False: too many watch; poll instead.
-    pub fn watch(&mut self, _key: PartitionKey, _waiter: Waiter) -> bool {
-        false
+    pub fn watch(&mut self, key: PartitionKey, waiter: Waiter) -> bool {
+        self.broker.watch(key, waiter)
     }
 
     /// Forgets the watches of one request.
-    pub fn unwatch(&mut self, _conn: ConnId, _slot: Slot) {}
+    pub fn unwatch(&mut self, conn: ConnId, slot: Slot) {
+        self.broker.unwatch(conn, slot);
+    }
 
     /// Switches `Completion::Tail` of a partition for the MQTT door on or off.
-    pub fn set_tail(&mut self, _key: PartitionKey, _on: bool) {}
+    pub fn set_tail(&mut self, key: PartitionKey, on: bool) {
+        self.broker.set_tail(key, on);
+    }
 
     /// Searches an offset; answers with `Completion::Offset`.
     pub fn find_offset(
         &mut self,
         _now: Now,
-        _key: PartitionKey,
-        _spec: OffsetSpec,
-        _waiter: Waiter,
-        _fx: &mut Effects,
+        key: PartitionKey,
+        spec: OffsetSpec,
+        waiter: Waiter,
+        fx: &mut Effects,
     ) -> Result<(), ReadError> {
-        Err(ReadError::UnknownPartition)
+        self.broker.find_offset(key, spec, waiter, fx)
     }
 
     /// Moves the log start offset up to `before` (the high watermark when -1); answers with `RecordsDeleted`.
     pub fn delete_records(
         &mut self,
         _now: Now,
-        _key: PartitionKey,
-        _before: Offset,
-        _waiter: Waiter,
-        _fx: &mut Effects,
+        key: PartitionKey,
+        before: Offset,
+        waiter: Waiter,
+        fx: &mut Effects,
     ) -> Result<(), ReadError> {
-        Err(ReadError::UnknownPartition)
+        self.broker.delete_records(key, before, waiter, fx)
     }
 
     /// Creates topics; always answers with `Completion::Topics`, after their local partitions are open.
     pub fn create_topics(
         &mut self,
-        _now: Now,
-        _topics: Vec<NewTopic>,
-        _validate_only: bool,
-        _waiter: Waiter,
+        now: Now,
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+        waiter: Waiter,
         _fx: &mut Effects,
     ) {
+        let steps = self.with_topics(|commands, around| commands.create(topics, validate_only, Some(waiter), around));
+        self.propose_steps(now, steps);
     }
 
-    /// Creates `name` with the defaults, within the cap for topics nobody asked for by an admin call. `Ok(true)`: a
-    /// `Completion::Topics` follows; `Ok(false)`: it exists and is open. Several waiters of one topic share the creation.
+    /// Creates `name` with the defaults, within the cap for partitions. `Ok(true)`: a `Completion::Topics` follows;
+    /// `Ok(false)`: it exists and is open. Several waiters of one topic share the creation.
     pub fn auto_create_topic(
         &mut self,
-        _now: Now,
-        _name: &str,
-        _waiter: Option<Waiter>,
+        now: Now,
+        name: &str,
+        waiter: Option<Waiter>,
         _fx: &mut Effects,
     ) -> Result<bool, TopicError> {
-        Err(TopicError::UnknownTopic)
+        if self.view().topic(name).is_some() && self.broker.is_topic_open(name) {
+            return Ok(false);
+        }
+        let steps = self.with_topics(|commands, around| commands.create_shared(name, waiter, around))?;
+        self.propose_steps(now, steps);
+        Ok(true)
     }
 
     /// Adds partitions; always answers with `Completion::Topics`.
     pub fn create_partitions(
         &mut self,
-        _now: Now,
-        _topics: Vec<NewPartitions>,
-        _validate_only: bool,
-        _waiter: Waiter,
+        now: Now,
+        topics: Vec<NewPartitions>,
+        validate_only: bool,
+        waiter: Waiter,
         _fx: &mut Effects,
     ) {
+        let steps = self.with_topics(|commands, around| commands.extend(topics, validate_only, waiter, around));
+        self.propose_steps(now, steps);
     }
 
     /// Deletes topics; always answers with `Completion::Topics`. Their files go in the background.
-    pub fn delete_topics(&mut self, _now: Now, _topics: Vec<TopicRef>, _waiter: Waiter, _fx: &mut Effects) {}
+    pub fn delete_topics(&mut self, now: Now, topics: Vec<TopicRef>, waiter: Waiter, _fx: &mut Effects) {
+        let steps = self.with_topics(|commands, around| commands.delete(topics, waiter, around));
+        self.propose_steps(now, steps);
+    }
 
     /// A producer id nobody has had; always answers with `Completion::ProducerId`.
-    pub fn init_producer_id(&mut self, _now: Now, _waiter: Waiter, _fx: &mut Effects) {}
+    pub fn init_producer_id(&mut self, now: Now, waiter: Waiter, _fx: &mut Effects) {
+        if let Some(given) = self.producer_ids.take(waiter) {
+            self.completions.push_back((waiter, Completion::ProducerId(given)));
+        }
+        self.want_producer_ids(now);
+    }
 
     /// The effective configuration of a topic, in the order of names; `None` when it does not exist.
-    pub fn describe_topic(&self, _topic: &str) -> Option<Vec<ConfigEntry>> {
-        None
+    pub fn describe_topic(&self, topic: &str) -> Option<Vec<ConfigEntry>> {
+        Some(configs::describe_topic(&self.config, &self.view().topic(topic)?.config))
     }
 
     /// The effective configuration of a broker: of this node, all of it; of another, nothing is known here.
-    pub fn describe_broker(&self, _node: NodeId) -> Option<Vec<ConfigEntry>> {
-        None
+    pub fn describe_broker(&self, node: NodeId) -> Option<Vec<ConfigEntry>> {
+        (node == self.config.node_id).then(|| configs::describe_broker(&self.config))
     }
 
     /// Forgets the watches of a connection that is gone. Acknowledgements of appends that are on their way to the disk
     /// may still come: a door ignores a `ConnId` it does not know.
-    pub fn drop_connection(&mut self, _conn: ConnId) {}
+    pub fn drop_connection(&mut self, conn: ConnId) {
+        self.broker.drop_connection(conn);
+    }
 
     /// The next answer, in the order of events; `None` when there is none left.
+    #[inline]
     pub fn next_completion(&mut self) -> Option<(Waiter, Completion)> {
-        None
+        if let Some((waiter, answer)) = self.broker.next_answer() {
+            return Some((waiter, answer.into()));
+        }
+        self.completions.pop_front()
+    }
+
+    fn with_topics<T>(&mut self, act: impl FnOnce(&mut TopicCommands, &mut Around<'_>) -> T) -> T {
+        let coordinator = self.metadata.coordinator();
+        let mut around = Around {
+            config: &self.config,
+            cluster: coordinator.cluster(),
+            tree: coordinator.tree(),
+            rng: &mut self.rng,
+        };
+        act(&mut self.topics, &mut around)
+    }
+
+    fn propose_steps(&mut self, now: Now, steps: Vec<Step>) {
+        for Step { place, txn } in steps {
+            if !self.begin_proposal(now, &txn, Purpose::Topic(place)) {
+                self.topics.proposed(place, None, self.metadata.coordinator().cluster());
+            }
+        }
+        self.answer_topics();
     }
 }

@@ -1,0 +1,245 @@
+//! What a node owes the tree besides its doors' wishes: its znodes, its registration, the controller's work.
+//!
+//! One duty at a time: propose, see the result applied, look again. What fails is tried again after a pause, so that a
+//! duty that cannot be done (a topic without a living replica) costs one transaction a second and holds up no other.
+//!
+//! | when | duty |
+//! |---|---|
+//! | a znode that a cluster has is missing | create it |
+//! | this process is not registered as the broker | register it |
+//! | another is the controller, or none | claim it |
+//! | a partition has no leader, and its ISR has a living broker | elect |
+//! | a tool wrote a topic without id or states | complete it |
+//! | a tool asked for a deletion | delete the topic |
+//!
+//! Invariant: proposes only while this node leads the quorum; called by the engine only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::coordinator::builders;
+use crate::coordinator::cluster::Endpoint;
+use crate::coordinator::{Cluster, Coordinator, Tree, Txn};
+use crate::types::{Instant, NodeId, Now, Rng, SessionId, TopicId};
+
+const RETRY_PAUSE_MS: u64 = 1000;
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Duty {
+    Format,
+    Register,
+    Claim,
+    Elect,
+    Complete(Arc<str>),
+    Delete(Arc<str>),
+}
+
+/// Which duty is under way, and which has to wait.
+#[derive(Debug)]
+pub(super) struct Duties {
+    session: SessionId,
+    endpoints: Vec<Endpoint>,
+    under_way: Option<Duty>,
+    /// Not before then, after a failure.
+    paused: BTreeMap<Duty, Instant>,
+}
+
+impl Duties {
+    /// The duties of a node that is reached at these endpoints. The broker's session is as unique as `rng`.
+    pub fn new(node: NodeId, endpoints: Vec<Endpoint>, rng: &mut Rng) -> Duties {
+        // ZooKeeper's session ids carry the server in the top byte; 0xff there has another meaning.
+        let session = SessionId(((node.0 as i64 & 0x7f) << 56) | ((rng.next() >> 8) as i64) | 1);
+        Duties { session, endpoints, under_way: None, paused: BTreeMap::new() }
+    }
+
+    /// True when the tree knows this process as broker, and a controller.
+    pub fn is_registered(&self, node: NodeId, cluster: &Cluster) -> bool {
+        cluster.brokers.get(&node).is_some_and(|broker| broker.session == self.session) && cluster.controller.is_some()
+    }
+
+    /// The next transaction, when none is under way and there is something to do.
+    pub fn next(&mut self, now: Now, config: &Config, coordinator: &Coordinator, rng: &mut Rng) -> Option<Txn> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        self.paused.retain(|_, until| *until > now.mono);
+        let (duty, txn) = self.find(now, config, coordinator, rng)?;
+        self.under_way = Some(duty);
+        Some(txn)
+    }
+
+    /// What became of it.
+    pub fn done(&mut self, now: Now, is_success: bool) {
+        if let Some(duty) = self.under_way.take()
+            && !is_success
+        {
+            tracing::warn!("{duty:?} failed and is tried again");
+            self.paused.insert(duty, now.mono.plus_millis(RETRY_PAUSE_MS));
+        }
+    }
+
+    /// When a failed duty may be tried again.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.paused.values().min().copied()
+    }
+
+    fn find(&self, now: Now, config: &Config, coordinator: &Coordinator, rng: &mut Rng) -> Option<(Duty, Txn)> {
+        let (cluster, tree, node) = (coordinator.cluster(), coordinator.tree(), config.node_id);
+        let timeout_ms = config.zookeeper.session_timeout_ms_max.min(u32::MAX as u64) as u32;
+        let is_due = |duty: &Duty| !self.paused.contains_key(duty);
+        if !builders::is_formatted(tree) {
+            let id = TopicId::random(rng).to_string();
+            return Some((Duty::Format, builders::format_cluster(tree, &id))).filter(|(duty, _)| is_due(duty));
+        }
+        if cluster.brokers.get(&node).is_none_or(|broker| broker.session != self.session) {
+            let txn = builders::register_broker(node, self.session, timeout_ms, &self.endpoints, None, now.wall);
+            return Some((Duty::Register, txn)).filter(|(duty, _)| is_due(duty));
+        }
+        if cluster.controller.is_none_or(|controller| controller.broker != node || controller.session != self.session) {
+            let txn = builders::claim_controller(cluster, node, self.session, now.wall);
+            return Some((Duty::Claim, txn)).filter(|(duty, _)| is_due(duty));
+        }
+        if is_due(&Duty::Elect)
+            && let Some(txn) = builders::elect_leaders(cluster)
+        {
+            return Some((Duty::Elect, txn));
+        }
+        self.find_topic(config, cluster, tree, rng)
+    }
+
+    fn find_topic(&self, config: &Config, cluster: &Cluster, tree: &Tree, rng: &mut Rng) -> Option<(Duty, Txn)> {
+        let is_due = |duty: &Duty| !self.paused.contains_key(duty);
+        if config.kafka.delete_topics {
+            for name in &cluster.deleting {
+                let duty = Duty::Delete(name.clone());
+                if is_due(&duty)
+                    && let Ok(txn) = builders::delete_topic(cluster, tree, name)
+                {
+                    return Some((duty, txn));
+                }
+            }
+        }
+        let known: usize = cluster.topics.values().map(|topic| topic.partitions.len()).sum();
+        let fits = |added: usize| known + added <= config.memory.partitions_max;
+        let incoming = cluster.incoming.iter().map(|(name, replicas)| (name, replicas.len()));
+        let is_stateless = |topic: &crate::coordinator::Topic| topic.partitions.iter().any(|state| state.version < 0);
+        let stateless = cluster.topics.values().filter(|topic| is_stateless(topic)).map(|topic| (&topic.name, 0));
+        for (name, added) in incoming.chain(stateless) {
+            let duty = Duty::Complete(name.clone());
+            if is_due(&duty)
+                && fits(added)
+                && let Some(txn) = builders::complete_topic(cluster, tree, name, TopicId::random(rng))
+            {
+                return Some((duty, txn));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinator::{Changes, CreateMode, Op, TreeLimits, acl::Acl};
+    use crate::engine::lifecycle::endpoints;
+    use crate::types::{Term, Timestamp};
+
+    struct Fixture {
+        config: Config,
+        coordinator: Coordinator,
+        duties: Duties,
+        rng: Rng,
+    }
+
+    impl Fixture {
+        fn new() -> Fixture {
+            let config = Config::default();
+            let mut rng = Rng::new(3);
+            let duties = Duties::new(config.node_id, endpoints(&config), &mut rng);
+            let coordinator = Coordinator::new(TreeLimits { bytes: 4 << 20, sessions: 100 }, 1);
+            Fixture { config, coordinator, duties, rng }
+        }
+
+        fn apply(&mut self, txn: &Txn) -> bool {
+            let zxid = self.coordinator.next_zxid(Term(1)).unwrap();
+            self.coordinator.apply(zxid, Timestamp(0), &txn.encode(), &mut Changes::default()).outcome.is_ok()
+        }
+
+        /// Does duties until there is none; returns how many there were.
+        fn settle(&mut self, now: Now) -> usize {
+            for count in 0..100 {
+                let Some(txn) = self.duties.next(now, &self.config, &self.coordinator, &mut self.rng) else {
+                    return count;
+                };
+                let is_success = self.apply(&txn);
+                self.duties.done(now, is_success);
+            }
+            panic!("duties never end");
+        }
+    }
+
+    fn write(path: &str, data: &str) -> Txn {
+        let data = Some(data.as_bytes().to_vec());
+        Txn::by_node(Op::Create { path: path.into(), data, acl: Acl::open(), mode: CreateMode::Persistent })
+    }
+
+    /// A new tree gets its znodes, a registered broker and a controller, and then nothing more is owed.
+    #[test]
+    fn first_start() {
+        let mut fixture = Fixture::new();
+        assert_eq!(fixture.settle(Now::default()), 3);
+        let cluster = fixture.coordinator.cluster();
+        assert!(fixture.duties.is_registered(fixture.config.node_id, cluster));
+        assert_eq!(cluster.controller_epoch, 1);
+        assert_eq!(fixture.settle(Now::default()), 0);
+    }
+
+    /// A new life of the same broker registers again and raises the epochs of what it led.
+    #[test]
+    fn restart() {
+        let mut fixture = Fixture::new();
+        fixture.settle(Now::default());
+        assert!(fixture.apply(&write("/brokers/topics/t", r#"{"version":1,"partitions":{"0":[1],"1":[1]}}"#)));
+        assert_eq!(fixture.settle(Now::default()), 1);
+        let epoch = |fixture: &Fixture| fixture.coordinator.cluster().topic("t").unwrap().partitions[1].leader_epoch;
+        let before = epoch(&fixture);
+        fixture.duties = Duties::new(fixture.config.node_id, endpoints(&fixture.config), &mut fixture.rng);
+        assert!(!fixture.duties.is_registered(fixture.config.node_id, fixture.coordinator.cluster()));
+        fixture.settle(Now::default());
+        assert!(epoch(&fixture) > before);
+        assert!(fixture.duties.is_registered(fixture.config.node_id, fixture.coordinator.cluster()));
+    }
+
+    /// What a tool writes into the tree is completed and deleted; a topic that cannot be completed waits, and holds up
+    /// no other.
+    #[test]
+    fn tools() {
+        let mut fixture = Fixture::new();
+        fixture.settle(Now::default());
+        let most = fixture.config.memory.partitions_max;
+        let huge: Vec<String> = (0..=most).map(|index| format!("\"{index}\":[1]")).collect();
+        assert!(fixture.apply(&write("/brokers/topics/huge", &format!(r#"{{"partitions":{{{}}}}}"#, huge.join(",")))));
+        assert!(fixture.apply(&write("/brokers/topics/small", r#"{"partitions":{"0":[1]}}"#)));
+        fixture.settle(Now::default());
+        assert_eq!(fixture.coordinator.cluster().topic("small").unwrap().partitions[0].leader, Some(NodeId(1)));
+        assert!(fixture.coordinator.cluster().topic("huge").is_none());
+        assert!(fixture.apply(&write("/admin/delete_topics/small", "")));
+        fixture.settle(Now::default());
+        assert!(fixture.coordinator.cluster().topics.is_empty());
+    }
+
+    /// A duty that fails is tried again after a pause, not before.
+    #[test]
+    fn retry() {
+        let mut fixture = Fixture::new();
+        let now = Now::default();
+        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, &mut fixture.rng).is_some());
+        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, &mut fixture.rng).is_none());
+        fixture.duties.done(now, false);
+        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, &mut fixture.rng).is_none());
+        let later = Now { mono: fixture.duties.next_deadline().unwrap(), ..now };
+        assert!(fixture.duties.next(later, &fixture.config, &fixture.coordinator, &mut fixture.rng).is_some());
+    }
+}
