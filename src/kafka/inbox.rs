@@ -204,7 +204,13 @@ impl<'a> Cutter<'a> {
             Source::Split(bytes) => {
                 bytes.advance(start.saturating_sub(self.position).min(bytes.len()));
                 self.position = start + length;
-                bytes.split_to(length.min(bytes.len()))
+                let length = length.min(bytes.len());
+                if is_last {
+                    bytes.truncate(length);
+                    std::mem::take(bytes)
+                } else {
+                    bytes.split_to(length)
+                }
             }
         };
         let held = if is_last { self.grant.bytes() } else { length };

@@ -449,8 +449,7 @@ impl Part {
             records: Records::Here(&[]),
             ..Default::default()
         };
-        // The marks of an offset out of range help the client to find its way back.
-        if !self.error.is_none() && self.error != ErrorCode::OFFSET_OUT_OF_RANGE {
+        if !self.error.is_none() {
             return none;
         }
         PartitionData {
