@@ -34,7 +34,8 @@ use raft::eraftpb::Entry;
 
 pub use peer::PeerMessage;
 pub use proposals::{ProposalId, ProposeError};
-pub use state_file::{State as QuorumState, decode as decode_state};
+pub use snapshot_file::{Piece, SnapshotReader};
+pub use state_file::{STATE_FILE, State as QuorumState, decode as decode_state};
 
 use crate::effect::{DiskDone, DiskError, Effects};
 use crate::log::{LogEvent, LogKey, Logs, LogsConfig};

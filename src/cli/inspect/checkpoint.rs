@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Findings;
 
-/// Prints the lines under the names of their words; the last words of a line must be numbers.
+/// Prints the lines under the names of their words; the last word of a line must be a number.
 pub(super) fn inspect(path: &Path, words: &[&str], findings: &mut Findings) -> io::Result<()> {
     let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
     let mut lines = text.lines();
@@ -22,8 +22,8 @@ pub(super) fn inspect(path: &Path, words: &[&str], findings: &mut Findings) -> i
     for (number, line) in (3..).zip(lines) {
         found += 1;
         let parts: Vec<&str> = line.split(' ').collect();
-        let numbers = parts.iter().skip(words.len() - 2).all(|part| part.parse::<i64>().is_ok());
-        if parts.len() != words.len() || !numbers {
+        let is_number = parts.last().is_some_and(|part| part.parse::<i64>().is_ok());
+        if parts.len() != words.len() || !is_number {
             findings.broken(format!("line {number} is not {}: {line:?}", words.join(", ")));
             continue;
         }

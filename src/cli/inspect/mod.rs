@@ -4,6 +4,8 @@
 
 mod checkpoint;
 mod index;
+mod producers;
+mod quorum;
 mod segment;
 
 use std::fs;
@@ -61,6 +63,10 @@ enum Kind {
     TimeIndex,
     LeaderEpochs,
     OffsetCheckpoint,
+    TimeCheckpoint,
+    Producers,
+    QuorumState,
+    QuorumSnapshot,
     Properties,
     Unknown,
 }
@@ -72,8 +78,12 @@ fn kind(path: &Path) -> Kind {
         "recovery-point-offset-checkpoint" | "log-start-offset-checkpoint" | "replication-offset-checkpoint" => {
             Kind::OffsetCheckpoint
         }
+        "broker-time-checkpoint" => Kind::TimeCheckpoint,
+        crate::quorum::STATE_FILE => Kind::QuorumState,
         "meta.properties" | "partition.metadata" => Kind::Properties,
         _ if name.ends_with(".log") && segment::base_offset(path).is_some() => Kind::Segment,
+        _ if name.starts_with("quorum-snapshot-") => Kind::QuorumSnapshot,
+        _ if name.ends_with(".snapshot") => Kind::Producers,
         _ if name.ends_with(".timeindex") => Kind::TimeIndex,
         _ if name.ends_with(".index") => Kind::OffsetIndex,
         _ => Kind::Unknown,
@@ -89,12 +99,17 @@ fn inspect(path: &Path, records: bool, findings: &mut Findings) -> io::Result<()
         Kind::TimeIndex => index::inspect_times(path, findings),
         Kind::LeaderEpochs => checkpoint::inspect(path, &["epoch", "start offset"], findings),
         Kind::OffsetCheckpoint => checkpoint::inspect(path, &["topic", "partition", "offset"], findings),
+        Kind::TimeCheckpoint => checkpoint::inspect(path, &["milliseconds"], findings),
+        Kind::Producers => producers::inspect(path, findings),
+        Kind::QuorumState => quorum::inspect_state(path, findings),
+        Kind::QuorumSnapshot => quorum::inspect_snapshot(path, findings),
         Kind::Properties => {
             print!("{}", fs::read_to_string(path)?);
             Ok(())
         }
         Kind::Unknown => Err(io::Error::other(format!(
-            "{}: what kind of file this is, its name does not say; known are *.log, *.index, *.timeindex, checkpoints",
+            "{}: what kind of file this is, its name does not say; known are *.log, *.index, *.timeindex, *.snapshot, \
+             checkpoints and quorum files",
             path.display()
         ))),
     }
