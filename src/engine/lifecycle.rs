@@ -60,6 +60,7 @@ impl Engine {
             rng,
             phase: Phase::Starting,
             was_ready: false,
+            duties_wanted: false,
             proposals: Proposals::default(),
             duties,
             topics: TopicCommands::default(),
@@ -100,7 +101,8 @@ impl Engine {
         self.follow_metadata(now, fx);
         self.broker.turn_end(now, fx);
         self.follow_broker(fx);
-        if self.is_ready() && !std::mem::replace(&mut self.was_ready, true) {
+        if !self.was_ready && self.is_ready() {
+            self.was_ready = true;
             self.create_configured(now);
             self.broker.delete_strays(self.metadata.coordinator().cluster(), fx);
         }
@@ -110,6 +112,7 @@ impl Engine {
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         self.metadata.on_time(now, fx);
         self.broker.on_time(now, fx);
+        self.duties_wanted |= self.duties.next_deadline().is_some_and(|at| at <= now.mono);
         self.follow_metadata(now, fx);
         self.follow_broker(fx);
     }
@@ -139,6 +142,7 @@ impl Engine {
     fn follow_metadata(&mut self, now: Now, fx: &mut Effects) {
         if self.phase == Phase::Starting && self.metadata.is_leading() {
             self.phase = Phase::Serving;
+            self.duties_wanted = true;
             self.metadata.take_changes();
             self.broker.apply_all(now, self.metadata.coordinator().cluster(), fx);
         }
@@ -146,14 +150,12 @@ impl Engine {
         for change in &changes.cluster {
             self.broker.apply(now, self.metadata.coordinator().cluster(), change, fx);
         }
+        self.duties_wanted |= !changes.nodes.is_empty() || !changes.cluster.is_empty();
         while let Some((token, result)) = self.metadata.next_result() {
             self.proposed(now, token, result);
         }
         if self.phase == Phase::Serving && self.metadata.is_leading() {
-            if let Some(cluster_id) = &self.metadata.coordinator().cluster().cluster_id {
-                self.broker.identify(cluster_id, fx);
-            }
-            self.do_duties(now);
+            self.do_duties(now, fx);
         }
         self.answer_topics();
     }
@@ -173,12 +175,22 @@ impl Engine {
                 }
                 self.want_producer_ids(now);
             }
-            Some(Purpose::Duty) => self.duties.done(now, is_success),
+            Some(Purpose::Duty) => {
+                self.duties.done(now, is_success);
+                self.duties_wanted = true;
+            }
             None => {}
         }
     }
 
-    fn do_duties(&mut self, now: Now) {
+    /// Looks whether the tree wants something of this node, when anything has changed since the last look.
+    fn do_duties(&mut self, now: Now, fx: &mut Effects) {
+        if !std::mem::replace(&mut self.duties_wanted, false) {
+            return;
+        }
+        if let Some(cluster_id) = &self.metadata.coordinator().cluster().cluster_id {
+            self.broker.identify(cluster_id, fx);
+        }
         let txn = self.duties.next(now, &self.config, self.metadata.coordinator(), &mut self.rng);
         if let Some(txn) = txn {
             self.begin_proposal(now, &txn, Purpose::Duty);

@@ -59,6 +59,8 @@ pub struct Engine {
     rng: Rng,
     phase: Phase,
     was_ready: bool,
+    /// The tree has changed since the duties were looked at.
+    duties_wanted: bool,
     proposals: Proposals,
     duties: Duties,
     topics: TopicCommands,

@@ -7,7 +7,7 @@
 //! Invariants: a request is answered once, with one result for each topic in the order asked; requests under way are
 //! bounded by `COMMANDS_MAX` topics. Called by the engine only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::configs::check_topic_configs;
@@ -37,11 +37,14 @@ pub(super) struct Step {
     pub txn: Txn,
 }
 
+/// A topic's result, `None` while it is under way.
+type Fate = Option<Result<TopicDone, TopicError>>;
+
 #[derive(Debug)]
 struct Request {
     waiters: Vec<Waiter>,
-    /// Results by topic, `None` while it is under way.
-    results: Vec<(Arc<str>, Option<Result<TopicDone, TopicError>>)>,
+    /// In the order asked.
+    results: Vec<(Arc<str>, Fate)>,
     /// A deleted topic's identity is not in the view any more when its deletion is answered.
     before: Vec<Option<TopicDone>>,
     missing: usize,
@@ -52,6 +55,8 @@ struct Request {
 pub(super) struct TopicCommands {
     requests: BTreeMap<u64, Request>,
     next_request: u64,
+    /// Requests with all their results.
+    complete: VecDeque<u64>,
     /// Topics under way, over all requests.
     count: usize,
     /// Created, but logs of this node are still opening.
@@ -105,7 +110,8 @@ impl TopicCommands {
         steps
     }
 
-    /// Begins to create one topic with the defaults, or joins a creation that is under way.
+    /// Begins to create one topic with the defaults, or joins a creation that is under way. Of one that exists, the
+    /// answer comes when its logs are open.
     pub fn create_shared(
         &mut self,
         name: &str,
@@ -120,6 +126,12 @@ impl TopicCommands {
             return Ok(Vec::new());
         }
         let name: Arc<str> = name.into();
+        if around.cluster.topic(&name).is_some() {
+            // Somebody else has created it: wait for its logs.
+            let request = self.begin(vec![name], waiter);
+            self.opening.insert(Place { request, index: 0 });
+            return Ok(Vec::new());
+        }
         let topic = NewTopic {
             name: name.clone(),
             partitions: -1,
@@ -248,7 +260,7 @@ impl TopicCommands {
 
     /// Takes the answer of a request that is complete.
     pub fn take_complete(&mut self) -> Option<(Vec<Waiter>, Completion)> {
-        let id = *self.requests.iter().find(|(_, request)| request.missing == 0)?.0;
+        let id = self.complete.pop_front()?;
         let request = self.requests.remove(&id)?;
         self.count -= request.results.len();
         self.shared.retain(|_, shared| *shared != id);
@@ -269,6 +281,9 @@ impl TopicCommands {
             results: names.into_iter().map(|name| (name, None)).collect(),
         };
         let indexes = 0..request.missing;
+        if request.missing == 0 {
+            self.complete.push_back(self.next_request); // nothing was asked for
+        }
         self.requests.insert(self.next_request, request);
         if is_too_many {
             for index in indexes {
@@ -285,6 +300,9 @@ impl TopicCommands {
         if let Some((_, kept @ None)) = request.results.get_mut(place.index) {
             *kept = Some(result);
             request.missing -= 1;
+            if request.missing == 0 {
+                self.complete.push_back(place.request);
+            }
         }
     }
 
@@ -490,6 +508,10 @@ mod tests {
         fixture.commands.opened(fixture.coordinator.cluster(), |_| true);
         let (waiters, _) = fixture.commands.take_complete().unwrap();
         assert_eq!(waiters, [waiter(1), waiter(2)]);
+        let none = fixture.with(|commands, around| commands.create_shared("t", Some(waiter(3)), around)).unwrap();
+        assert!(none.is_empty() && fixture.commands.take_complete().is_none());
+        fixture.commands.opened(fixture.coordinator.cluster(), |_| true);
+        assert!(matches!(fixture.commands.take_complete(), Some((waiters, _)) if waiters == [waiter(3)]));
         let refused = fixture.with(|commands, around| commands.create_shared("t t", Some(waiter(1)), around));
         assert!(matches!(refused, Err(TopicError::InvalidName(_))));
         assert!(fixture.commands.shared.is_empty() && fixture.commands.planned.is_empty());
