@@ -4,7 +4,7 @@
 //! compression. Invariants: the buffer never exceeds `max_bytes`, neither its content nor its capacity; what `seal`
 //! returns passes `validate_produced`.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
@@ -12,8 +12,8 @@ use super::HEADER_BYTES;
 use super::batch::NewHeader;
 
 const FIRST_CAPACITY_BYTES: usize = 512;
-/// Attributes byte, and the largest forms of what else a record has besides its length, key, value and headers.
-const RECORD_MAX_OVERHEAD_BYTES: usize = 1 + 10 + 5 + 5 + 5 + 5;
+/// A record without key, value and headers: lengths, attributes, deltas and counts in their largest forms.
+const RECORD_OVERHEAD_BYTES_MAX: usize = 5 + 1 + 10 + 5 + 5 + 5 + 5;
 
 /// The batch has no room for this record: seal it and start another. On an empty builder: the record fits in none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,10 +95,7 @@ impl BatchBuilder {
     /// An upper bound of what `record` adds to a batch.
     pub fn record_bytes_max(record: &NewRecord<'_>) -> usize {
         let headers: usize = record.headers.iter().map(|(key, value)| 10 + key.len() + value.len()).sum();
-        5 + RECORD_MAX_OVERHEAD_BYTES
-            + record.key.map_or(0, <[u8]>::len)
-            + record.value.map_or(0, <[u8]>::len)
-            + headers
+        RECORD_OVERHEAD_BYTES_MAX + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers
     }
 
     /// Appends a record and returns its offset within the batch, or changes nothing.
@@ -109,10 +106,12 @@ impl BatchBuilder {
         let length = i32::try_from(body).map_err(|_| Full)?;
         let before = self.buffer.len().max(HEADER_BYTES);
         let after = before.checked_add(varint_bytes(length as i64) + body).filter(|&after| after <= self.max_bytes);
-        self.reserve(after.ok_or(Full)?);
-        self.buffer.resize(before, 0);
-        self.write(record, length, timestamp_delta);
-        debug_assert_eq!(Some(self.buffer.len()), after);
+        let after = after.ok_or(Full)?;
+        self.reserve(after);
+        self.buffer.resize(after, 0);
+        let mut cursor = Cursor { out: &mut self.buffer, position: before };
+        cursor.record(record, length, timestamp_delta, self.record_count);
+        debug_assert_eq!(cursor.position, after);
         self.base_timestamp = base_timestamp;
         self.max_timestamp = self.max_timestamp.max(record.timestamp.0);
         self.record_count += 1;
@@ -154,31 +153,47 @@ impl BatchBuilder {
         larger.extend_from_slice(&self.buffer);
         self.buffer = larger;
     }
+}
 
-    fn write(&mut self, record: &NewRecord<'_>, length: i32, timestamp_delta: i64) {
-        let mut small = [0; 5 + RECORD_MAX_OVERHEAD_BYTES];
-        let mut at = put_varint(&mut small, 0, length as i64) + 1; // attributes stay 0
-        at = put_varint(&mut small, at, timestamp_delta);
-        at = put_varint(&mut small, at, self.record_count as i64);
-        at = put_varint(&mut small, at, length_or_null(record.key));
-        self.buffer.put_slice(&small[..at]);
-        self.buffer.put_slice(record.key.unwrap_or_default());
-        self.varint(length_or_null(record.value));
-        self.buffer.put_slice(record.value.unwrap_or_default());
+/// Writes over bytes whose number was computed before.
+struct Cursor<'a> {
+    out: &'a mut [u8],
+    position: usize,
+}
+
+impl Cursor<'_> {
+    fn record(&mut self, record: &NewRecord<'_>, length: i32, timestamp_delta: i64, offset_delta: i32) {
+        self.varint(length as i64);
+        self.position += 1; // attributes stay 0
+        self.varint(timestamp_delta);
+        self.varint(offset_delta as i64);
+        self.run(record.key);
+        self.run(record.value);
         self.varint(record.headers.len() as i64);
         for (key, value) in record.headers {
-            self.varint(key.len() as i64);
-            self.buffer.put_slice(key);
-            self.varint(value.len() as i64);
-            self.buffer.put_slice(value);
+            self.run(Some(key));
+            self.run(Some(value));
         }
     }
 
     #[inline]
+    fn run(&mut self, run: Option<&[u8]>) {
+        self.varint(length_or_null(run));
+        let bytes = run.unwrap_or_default();
+        self.out[self.position..self.position + bytes.len()].copy_from_slice(bytes); // `body_bytes` counted them
+        self.position += bytes.len();
+    }
+
+    #[inline]
     fn varint(&mut self, value: i64) {
-        let mut small = [0; 10];
-        let end = put_varint(&mut small, 0, value);
-        self.buffer.put_slice(&small[..end]);
+        let mut bits = zigzag(value);
+        while bits >= 0x80 {
+            self.out[self.position] = bits as u8 | 0x80; // `varint_bytes` counted them
+            bits >>= 7;
+            self.position += 1;
+        }
+        self.out[self.position] = bits as u8;
+        self.position += 1;
     }
 }
 
@@ -212,19 +227,6 @@ fn varint_bytes(value: i64) -> usize {
 #[inline]
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
-}
-
-/// Writes a zigzag LEB128 at `at`, where `out` has ten bytes or what the value needs; returns the position after it.
-#[inline]
-fn put_varint(out: &mut [u8], mut at: usize, value: i64) -> usize {
-    let mut bits = zigzag(value);
-    while bits >= 0x80 {
-        out[at] = bits as u8 | 0x80;
-        bits >>= 7;
-        at += 1;
-    }
-    out[at] = bits as u8;
-    at + 1
 }
 
 #[cfg(test)]

@@ -114,23 +114,41 @@ impl<'a> Reader<'a> {
     }
 
     /// A zigzag LEB128 of at most 64 bits, as in Kafka's records.
+    #[inline]
     pub fn varlong(&mut self) -> Result<i64, ReadError> {
+        // Nearly all are one byte or two.
+        match *self.rest() {
+            [byte, ..] if byte < 0x80 => {
+                self.position += 1;
+                Ok((byte >> 1) as i64 ^ -((byte & 1) as i64))
+            }
+            [low, high, ..] if high < 0x80 => {
+                self.position += 2;
+                let value = (high as i64) << 7 | (low & 0x7f) as i64;
+                Ok((value >> 1) ^ -(value & 1))
+            }
+            _ => self.long_varlong(),
+        }
+    }
+
+    fn long_varlong(&mut self) -> Result<i64, ReadError> {
         let mut value: u64 = 0;
-        for shift in (0..70).step_by(7) {
-            let byte = self.u8()?;
+        for (index, &byte) in self.rest().iter().take(10).enumerate() {
             let bits = (byte & 0x7f) as u64;
-            if shift == 63 && bits > 1 {
+            if index == 9 && bits > 1 {
                 return Err(ReadError::BadLength);
             }
-            value |= bits << shift;
+            value |= bits << (7 * index);
             if byte & 0x80 == 0 {
+                self.position += index + 1;
                 return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
             }
         }
-        Err(ReadError::BadLength)
+        Err(if self.remaining() < 10 { ReadError::Truncated } else { ReadError::BadLength })
     }
 
     /// A zigzag LEB128 of at most 32 bits, as in Kafka's records.
+    #[inline]
     pub fn varint(&mut self) -> Result<i32, ReadError> {
         i32::try_from(self.varlong()?).map_err(|_| ReadError::BadLength)
     }
