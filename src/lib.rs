@@ -18,5 +18,6 @@ pub mod engine;
 pub mod kafka;
 pub mod mqtt;
 pub mod http;
-pub mod cli;
+pub mod node;
 pub mod runtime;
+pub mod cli;

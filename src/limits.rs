@@ -209,3 +209,7 @@ pub const MQTT_SUBSCRIPTIONS_PER_CLIENT_MAX: usize = 128;
 
 /// What a compressed batch may grow to for live subscribers; a larger one is dropped for them and counted.
 pub const MQTT_DECOMPRESSED_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Wall time before this is not believed: 2026-11-01. A board without a battery boots in the past; set anew with each
+/// release.
+pub const CLOCK_FLOOR_MS: i64 = 1_793_491_200_000;

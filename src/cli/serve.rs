@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use crate::memory::Table;
 use crate::runtime::disk::FILES_MAX;
-use crate::runtime::{descriptors, diagnostics};
+use crate::runtime::{self, Fault, descriptors, diagnostics};
 
 use super::arguments::ConfigArguments;
-use super::{WRONG_CONFIGURATION, complain, load};
+use super::{FAULT, WRONG_CONFIGURATION, complain, load};
 
 /// Runs a node until it is told to stop.
 pub fn run(arguments: &ConfigArguments) -> ExitCode {
@@ -30,7 +30,10 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
         Err(sentence) => return complain(&sentence, WRONG_CONFIGURATION),
     }
     raise_descriptors(config.memory.connections_max);
-    complain("this build has no runtime yet", 1)
+    match runtime::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Fault(sentence)) => complain(&sentence, FAULT),
+    }
 }
 
 /// Descriptors beside those of connections and logs: listeners, directories, locks, standard streams.

@@ -1,6 +1,20 @@
 //! The thin shell around the node: sockets, disks, clocks, signals. The only room that touches the world.
+//!
+//! One thread runs everything but disks: a tokio current-thread runtime with one task a connection, all of them
+//! sharing one `Shell` (the node and its effects). Four disk threads carry out disk operations. Nothing in here decides
+//! anything that a protocol, a log or a quorum cares about.
 
-pub mod disk;
 pub mod board;
+mod clock;
+mod connection;
 pub mod descriptors;
 pub mod diagnostics;
+pub mod disk;
+mod listen;
+mod out_queue;
+mod run;
+mod shell;
+mod signals;
+mod systemd;
+
+pub use run::{Fault, run};

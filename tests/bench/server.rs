@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,6 @@ pub struct Tern {
     pub mqtt: String,
     pub http: String,
     pub ready_after: Duration,
-    pub directory: PathBuf,
 }
 
 impl Tern {
@@ -56,7 +55,7 @@ impl Tern {
             found.unwrap_or_else(|| panic!("no {key} in {line:?}; see {}", directory.join("node.log").display()))
         };
         let (kafka, mqtt, http) = (value("kafka="), value("mqtt="), value("http="));
-        Tern { kafka, mqtt, http, child, ready_after, directory: directory.to_owned() }
+        Tern { kafka, mqtt, http, child, ready_after }
     }
 
     pub fn pid(&self) -> u32 {

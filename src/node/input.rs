@@ -1,0 +1,50 @@
+//! What may happen to a node.
+
+use crate::effect::{DiskDone, DiskError};
+use crate::engine::Door;
+use crate::types::{ConnId, Ticket};
+
+/// Which door a listening socket belongs to, with its place among the configuration's listeners of that door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// Kafka protocol; the index into `Config::listeners`, because metadata answers with that listener's address.
+    Kafka(u8),
+    /// MQTT 3.1.1 and 5.
+    Mqtt(u8),
+    /// Status and metrics.
+    Http,
+}
+
+impl Listener {
+    /// The door and its own number of the listener.
+    pub fn door(self) -> (Door, u8) {
+        match self {
+            Listener::Kafka(index) => (Door::Kafka, index),
+            Listener::Mqtt(index) => (Door::Mqtt, index),
+            Listener::Http => (Door::Http, 0),
+        }
+    }
+}
+
+/// One thing that happened in the world.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// First of all inputs: recover what the disks hold.
+    Start,
+    /// A socket was accepted.
+    Accepted { conn: ConnId, listener: Listener, peer: std::net::SocketAddr },
+    /// Bytes arrived, at most `Node::read_limit` of them.
+    Bytes { conn: ConnId, data: &'a [u8] },
+    /// Everything sent to the connection so far has left for the kernel.
+    Drained { conn: ConnId },
+    /// The socket is gone, by either side. The last input of a connection.
+    Closed { conn: ConnId },
+    /// A disk lane has finished.
+    Disk { ticket: Ticket, result: Result<DiskDone, DiskError> },
+    /// The moment asked for by `Effect::WakeAt` has come.
+    Time,
+    /// All that had happened has been told: write what gathered, answer what is ready.
+    TurnEnd,
+    /// Stop cleanly: finish what is durable, checkpoint, then `Effect::Stopped`.
+    Stop,
+}

@@ -1,0 +1,181 @@
+//! `tern serve`: opens the disks, recovers, opens the doors, prints the ready line, and goes on until told to stop.
+//!
+//! Order: lock and prepare directories, bind every port, recover, accept, say ready. Whatever fails before "ready" is
+//! one sentence and an exit code; nothing was accepted yet and nothing can be lost.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::{LocalSet, spawn_local};
+
+use super::clock::Clock;
+use super::disk::{Disk, DiskConfig};
+use super::listen::{self, Admission, Bound};
+use super::shell::{End, Shell};
+use super::signals::Signals;
+use super::systemd;
+use crate::config::Config;
+use crate::effect::{DiskDone, DiskError};
+use crate::limits::KERNEL_SOCKET_BYTES_MAX;
+use crate::memory::Table;
+use crate::node::{Input, Listener, Node};
+use crate::types::Ticket;
+
+/// Answers of the disk threads. Unbounded in type only: an answer exists for an operation, and the node bounds those.
+type Answers = UnboundedReceiver<(Ticket, Result<DiskDone, DiskError>)>;
+
+/// Why a node ended other than by request. Exit code 1; the sentence is for people.
+#[derive(Debug)]
+pub struct Fault(pub String);
+
+/// Runs a node until it is asked to stop.
+pub fn run(config: Config) -> Result<(), Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| Fault(format!("cannot start the runtime: {error}")))?;
+    LocalSet::new().block_on(&runtime, serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Fault> {
+    let mut signals = Signals::new().map_err(|error| Fault(format!("cannot listen to signals: {error}")))?;
+    let (sender, answers) = unbounded_channel();
+    let disk = Disk::start(disk_config(&config), move |ticket, result| {
+        let _ = sender.send((ticket, result)); // the receiver is gone only when the process ends
+    })
+    .map_err(Fault)?;
+    let bound = bind_all(&config).map_err(Fault)?;
+    let (table, accounts) = Table::new(&config).map_err(Fault)?;
+    let addresses: Vec<_> = bound.iter().map(|bound| (bound.listener, bound.address)).collect();
+    let ready = ready_line(&config, &bound);
+    let admission = Admission { accounts: accounts.clone(), buffers_wanted_bytes: socket_buffers_wanted(&config) };
+    let connections_max = config.memory.connections_max;
+    let node = Node::new(config, table, &accounts, &addresses, seed().map_err(Fault)?).map_err(Fault)?;
+    let shell = Rc::new(RefCell::new(Shell::new(node, disk, Clock::new(), connections_max)));
+    spawn_local(pump_answers(shell.clone(), answers));
+    spawn_local(close_turns(shell.clone()));
+    spawn_local(keep_time(shell.clone()));
+    shell.borrow_mut().step(Input::Start);
+
+    tokio::select! {
+        _ = until(&shell, Shell::is_ready) => {
+            println!("{ready}");
+            systemd::notify(systemd::READY);
+            for bound in bound {
+                spawn_local(listen::accept(shell.clone(), bound, admission.clone()));
+            }
+        }
+        () = signals.stop_requested() => shell.borrow_mut().step(Input::Stop),
+        _ = until(&shell, |shell| shell.end().is_some()) => {}
+    }
+    tokio::select! {
+        () = signals.stop_requested() => {
+            tracing::info!("stopping");
+            systemd::notify(systemd::STOPPING);
+            shell.borrow_mut().step(Input::Stop);
+        }
+        _ = until(&shell, |shell| shell.end().is_some()) => {}
+    }
+    tokio::select! {
+        () = signals.stop_requested() => tracing::warn!("told twice: stopping at once"),
+        _ = until(&shell, |shell| shell.end().is_some()) => {}
+    }
+    let end = shell.borrow().end();
+    match end {
+        Some(End::Fatal(sentence)) => Err(Fault(sentence)),
+        Some(End::Stopped) | None => Ok(()),
+    }
+}
+
+/// Waits until `condition` holds.
+async fn until(shell: &Rc<RefCell<Shell>>, condition: impl Fn(&Shell) -> bool) {
+    let changed = shell.borrow().state_changed.clone();
+    loop {
+        let notified = changed.notified();
+        if condition(&shell.borrow()) {
+            return;
+        }
+        notified.await;
+    }
+}
+
+async fn pump_answers(shell: Rc<RefCell<Shell>>, mut answers: Answers) {
+    while let Some((ticket, result)) = answers.recv().await {
+        shell.borrow_mut().step(Input::Disk { ticket, result });
+    }
+}
+
+async fn close_turns(shell: Rc<RefCell<Shell>>) {
+    let bell = shell.borrow().turn_bell.clone();
+    loop {
+        poll_fn(|context| bell.poll(context)).await;
+        shell.borrow_mut().end_turn();
+    }
+}
+
+async fn keep_time(shell: Rc<RefCell<Shell>>) {
+    let bell = shell.borrow().timer_bell.clone();
+    loop {
+        let wake_at = shell.borrow().wake_at();
+        let rung = poll_fn(|context| bell.poll(context));
+        match wake_at {
+            Some(at) => tokio::select! {
+                () = rung => {}
+                () = tokio::time::sleep_until(at) => shell.borrow_mut().time(),
+            },
+            None => rung.await,
+        }
+    }
+}
+
+fn disk_config(config: &Config) -> DiskConfig {
+    DiskConfig {
+        coordinator_dir: config.directories.coordinator.clone(),
+        topics_dir: config.directories.topics.clone(),
+        emulate: config.test_disk,
+    }
+}
+
+fn socket_buffers_wanted(config: &Config) -> usize {
+    let (receive, send) = (config.kafka.socket_receive_bytes, config.kafka.socket_send_bytes);
+    receive.unwrap_or(KERNEL_SOCKET_BYTES_MAX / 2).saturating_add(send.unwrap_or(KERNEL_SOCKET_BYTES_MAX / 2))
+}
+
+fn bind_all(config: &Config) -> Result<Vec<Bound>, String> {
+    let kafka = config.kafka.listeners.iter().enumerate();
+    let kafka = kafka.map(|(index, listener)| (Listener::Kafka(index as u8), &listener.bind));
+    let mqtt = config.mqtt.listeners.iter().enumerate();
+    let mqtt = mqtt.map(|(index, endpoint)| (Listener::Mqtt(index as u8), endpoint));
+    let http = config.http.iter().map(|endpoint| (Listener::Http, endpoint));
+    kafka.chain(mqtt).chain(http).map(|(listener, endpoint)| listen::bind(listener, endpoint)).collect()
+}
+
+fn ready_line(config: &Config, bound: &[Bound]) -> String {
+    let addresses = |matches: fn(Listener) -> bool| {
+        let all = bound.iter().filter(|bound| matches(bound.listener)).map(|bound| bound.address.to_string());
+        all.collect::<Vec<_>>().join(",")
+    };
+    format!(
+        "ready id={} kafka={} mqtt={} http={} memory_budget={}",
+        config.node_id,
+        addresses(|listener| matches!(listener, Listener::Kafka(_))),
+        addresses(|listener| matches!(listener, Listener::Mqtt(_))),
+        addresses(|listener| matches!(listener, Listener::Http)),
+        config.memory.budget_bytes,
+    )
+}
+
+/// Chance for the node, from the kernel.
+fn seed() -> Result<u64, String> {
+    let mut bytes = [0; 8];
+    // SAFETY: the pointer and the length are those of `bytes`.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == bytes.len() as isize {
+        Ok(u64::from_ne_bytes(bytes))
+    } else {
+        Err("the kernel gave no random bytes".to_owned())
+    }
+}
