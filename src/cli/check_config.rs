@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use crate::memory::Table;
-
 use super::arguments::ConfigArguments;
 use super::{WRONG_CONFIGURATION, complain, load};
 
@@ -26,11 +24,14 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
         let line = format!("{}={}", setting.name, setting.value);
         println!("{line:<0$}  # {1}", width.min(60), setting.source);
     }
-    match Table::new(&config) {
-        Ok((table, _)) => {
+    match load::check(&config) {
+        Ok(table) => {
             println!("\n{table}");
             ExitCode::SUCCESS
         }
-        Err(sentence) => complain(&sentence, WRONG_CONFIGURATION),
+        Err(sentence) => {
+            eprintln!("error: {sentence}");
+            ExitCode::from(WRONG_CONFIGURATION)
+        }
     }
 }

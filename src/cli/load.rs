@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use crate::config::{Facts, Layers, Outcome, resolve};
+use crate::config::{Config, Facts, Layers, Outcome, resolve};
+use crate::memory::Table;
+use crate::mqtt;
 use crate::runtime::board::Board;
 
 use super::arguments::ConfigArguments;
@@ -42,6 +44,13 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, String> {
     let myid = layers.myid_path();
     let facts = Facts { hostname: hostname(), myid: if myid.exists() { Some(read(&myid)?) } else { None } };
     Ok(Loaded { board, outcome: resolve(&layers, &facts) })
+}
+
+/// What only the rooms above `config` can tell of a configuration: that the memory table fits and the rules are rules.
+pub fn check(config: &Config) -> Result<Table, String> {
+    let (table, accounts) = Table::new(config)?;
+    mqtt::Settings::new(config, &accounts).map_err(|error| error.to_string())?;
+    Ok(table)
 }
 
 fn read(path: &Path) -> Result<String, String> {

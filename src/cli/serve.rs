@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use crate::memory::Table;
 use crate::runtime::disk::FILES_MAX;
 use crate::runtime::{self, Fault, descriptors, diagnostics};
 
@@ -25,8 +24,8 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
     for warning in &loaded.outcome.warnings {
         tracing::warn!("{warning}");
     }
-    match Table::new(&config) {
-        Ok((table, _)) => tracing::info!("{}; memory:\n{table}", loaded.board.sentence()),
+    match load::check(&config) {
+        Ok(table) => tracing::info!("{}; memory:\n{table}", loaded.board.sentence()),
         Err(sentence) => return complain(&sentence, WRONG_CONFIGURATION),
     }
     raise_descriptors(config.memory.connections_max);
