@@ -185,6 +185,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::effect::Effect;
     use crate::engine::cluster::{Broker, Controller, Endpoint, Topic};
     use crate::engine::{Cluster, PartitionState, PartitionView};
     use crate::types::{LeaderEpoch, NodeId, Offset, PartitionIndex, SessionId, TopicId, Zxid};
@@ -307,22 +308,122 @@ mod tests {
         assert_eq!(page["brokers"][0]["listeners"][0], "PLAINTEXT://board1:9092");
     }
 
-    /// A head may trickle in byte by byte, up to its bound; reading stops after the answer, and silence ends it.
-    #[test]
-    fn slow_and_silent() {
-        let (table, accounts) = Table::new(&Config::default()).unwrap();
-        let mut door = HttpDoor::new(table, accounts.responses);
-        let mut fx = Effects::default();
-        let now = Now::default();
-        let conn = |index| ConnId { index, generation: 0 };
-        for index in 0..CONNECTIONS_MAX as u32 + 1 {
-            door.accepted(now, conn(index), 0, "127.0.0.1:1".parse().unwrap(), &mut fx);
+    struct Fixture {
+        door: HttpDoor,
+        engine: Engine,
+        fx: Effects,
+        responses: Account,
+    }
+
+    const NOW: Now = Now { mono: Instant(0), wall: crate::types::Timestamp(0) };
+
+    impl Fixture {
+        fn new() -> Fixture {
+            let config = Config::default();
+            let (table, accounts) = Table::new(&config).unwrap();
+            let engine = Engine::new(Arc::new(config), &accounts, crate::types::Timestamp(0), 1);
+            let responses = accounts.responses.clone();
+            let door = HttpDoor::new(table, accounts.responses);
+            Fixture { door, engine, fx: Effects::default(), responses }
         }
-        let closes = |fx: &mut Effects| {
-            fx.take().iter().filter(|effect| matches!(effect, crate::effect::Effect::Close { .. })).count()
-        };
-        assert_eq!(closes(&mut fx), 1);
-        assert_eq!((door.read_limit(conn(0)), door.read_limit(conn(32))), (HEAD_BYTES_MAX, 0));
-        assert_eq!(door.next_deadline(), Some(now.after(PATIENCE)));
+
+        fn accept(&mut self, index: u32) -> ConnId {
+            let conn = ConnId { index, generation: 0 };
+            self.door.accepted(NOW, conn, 0, "127.0.0.1:1".parse().unwrap(), &mut self.fx);
+            conn
+        }
+
+        /// Sends bytes; what the door answered, and whether it closed.
+        fn send(&mut self, conn: ConnId, data: &[u8]) -> (String, bool) {
+            self.door.bytes(NOW, conn, data, &mut self.engine, &mut self.fx);
+            let (mut text, mut closed) = (String::new(), false);
+            for effect in self.fx.take() {
+                match effect {
+                    Effect::Send { bytes, .. } => text.push_str(std::str::from_utf8(&bytes).unwrap()),
+                    Effect::SendCopied { range, .. } => {
+                        text.push_str(std::str::from_utf8(self.fx.copied(range)).unwrap());
+                    }
+                    Effect::Close { .. } => closed = true,
+                    other => panic!("{other:?}"),
+                }
+            }
+            (text, closed)
+        }
+    }
+
+    /// One answer for each kind of request, of the length it promises, then a close; a head may come byte by byte.
+    #[test]
+    fn answers() {
+        for (request, status) in [
+            ("GET /health HTTP/1.1\r\n\r\n", "503 Service Unavailable"),
+            ("GET /status HTTP/1.1\r\nHost: x\r\n\r\n", "200 OK"),
+            ("GET /metrics?a=b HTTP/1.1\r\n\r\n", "200 OK"),
+            ("GET / HTTP/1.0\n\n", "200 OK"),
+            ("GET /nothing HTTP/1.1\r\n\r\n", "404 Not Found"),
+            ("POST /status HTTP/1.1\r\n\r\n", "405 Method Not Allowed"),
+            ("\x16\x03\x01\r\n\r\n", "400 Bad Request"),
+        ] {
+            let mut fixture = Fixture::new();
+            let conn = fixture.accept(0);
+            let bytes = request.as_bytes();
+            for byte in &bytes[..bytes.len() - 1] {
+                assert_eq!(fixture.send(conn, &[*byte]), (String::new(), false));
+            }
+            let (reply, closed) = fixture.send(conn, &bytes[bytes.len() - 1..]);
+            assert!(closed && reply.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request:?} {reply}");
+            let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+            assert_eq!(fixture.door.read_limit(conn), 0);
+            assert_eq!(fixture.send(conn, b"GET / HTTP/1.1\r\n\r\n"), (String::new(), false));
+        }
+    }
+
+    /// A head without end is refused at its bound, and a page waits for no memory.
+    #[test]
+    fn bounds() {
+        let mut fixture = Fixture::new();
+        let conn = fixture.accept(0);
+        let (reply, closed) = fixture.send(conn, &[b'a'; HEAD_BYTES_MAX]);
+        assert!(closed && reply.starts_with("HTTP/1.1 431 "), "{reply}");
+        let conn = fixture.accept(1);
+        let _everything = fixture.responses.take(fixture.responses.limit_bytes()).unwrap();
+        let (reply, closed) = fixture.send(conn, b"GET /metrics HTTP/1.1\r\n\r\n");
+        assert!(closed && reply.starts_with("HTTP/1.1 503 "), "{reply}");
+    }
+
+    /// Connections are bounded in number and in time.
+    #[test]
+    fn many_and_silent() {
+        let mut fixture = Fixture::new();
+        let all: Vec<ConnId> = (0..CONNECTIONS_MAX as u32 + 1).map(|index| fixture.accept(index)).collect();
+        let closes = |fx: &mut Effects| fx.take().iter().filter(|e| matches!(e, Effect::Close { .. })).count();
+        assert_eq!(closes(&mut fixture.fx), 1);
+        assert_eq!((fixture.door.read_limit(all[0]), fixture.door.read_limit(all[32])), (HEAD_BYTES_MAX, 0));
+        let deadline = fixture.door.next_deadline().unwrap();
+        assert_eq!(deadline, NOW.after(PATIENCE));
+        fixture.door.on_time(Now { mono: deadline, ..NOW }, &mut fixture.engine, &mut fixture.fx);
+        assert_eq!(closes(&mut fixture.fx), CONNECTIONS_MAX);
+        for conn in all {
+            fixture.door.closed(NOW, conn, &mut fixture.engine, &mut fixture.fx);
+        }
+        assert_eq!(fixture.door.next_deadline(), None);
+    }
+
+    /// Bytes that nobody would send: an answer or patience, never more than a head's worth of memory.
+    #[test]
+    fn garbage() {
+        let mut rng = crate::types::Rng::new(5);
+        let mut fixture = Fixture::new();
+        for _ in 0..2000 {
+            let conn = fixture.accept(0);
+            let mut data = vec![0; rng.below(200) as usize];
+            rng.fill(&mut data);
+            if rng.one_in(2) {
+                data.extend_from_slice(b"\r\n\r\n");
+            }
+            let (reply, closed) = fixture.send(conn, &data);
+            assert_eq!(reply.is_empty(), !closed);
+            fixture.door.closed(NOW, conn, &mut fixture.engine, &mut fixture.fx);
+        }
     }
 }
