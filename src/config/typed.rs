@@ -287,6 +287,7 @@ impl Default for Config {
     /// What `tern serve` uses on a board it does not know, without a file: one node on the loopback, 64 MiB.
     fn default() -> Config {
         let outcome = resolve(&Layers::default(), &Facts::default());
-        outcome.config.expect("what nobody said cannot be wrong; tested")
+        // Nothing was said that could be wrong, and the defaults alone are tested to resolve.
+        outcome.config.expect("defaults resolve")
     }
 }
