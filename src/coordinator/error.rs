@@ -31,8 +31,9 @@ pub enum ErrorCode {
     SessionExpired,
     /// An empty list, an unknown scheme or a malformed id.
     InvalidAcl,
-    /// The tree's account, or the quota of a subtree, has no room for the znode.
-    QuotaExceeded,
+    /// The tree's account has no room. ZooKeeper's quota error (-125) would say more, but kazoo does not know it and
+    /// drops its connection; a system error every client understands.
+    TreeFull,
 }
 
 impl ErrorCode {
@@ -51,7 +52,7 @@ impl ErrorCode {
             ErrorCode::NotEmpty => -111,
             ErrorCode::SessionExpired => -112,
             ErrorCode::InvalidAcl => -114,
-            ErrorCode::QuotaExceeded => -125,
+            ErrorCode::TreeFull => -1,
         }
     }
 }
@@ -71,7 +72,7 @@ impl std::fmt::Display for ErrorCode {
             ErrorCode::NotEmpty => "the node has children",
             ErrorCode::SessionExpired => "the session has expired",
             ErrorCode::InvalidAcl => "the ACL is not valid",
-            ErrorCode::QuotaExceeded => "no room in the tree",
+            ErrorCode::TreeFull => "no room in the tree",
         })
     }
 }

@@ -62,7 +62,7 @@ impl Sessions {
             return Err(ErrorCode::BadArguments);
         }
         if self.alive.len() >= self.count_max && session.broker.is_none() && !self.alive.contains_key(&id) {
-            return Err(ErrorCode::QuotaExceeded);
+            return Err(ErrorCode::TreeFull);
         }
         self.alive.insert(id, session);
         Ok(())

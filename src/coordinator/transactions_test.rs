@@ -177,10 +177,10 @@ fn a_full_tree() {
             Err(error) => break error.code,
         }
     };
-    assert_eq!(refused, ErrorCode::QuotaExceeded);
+    assert_eq!(refused, ErrorCode::TreeFull);
     assert!(count * 10_150 > LIMITS.bytes * 9 / 10 && bench.coordinator.tree().used_bytes() < LIMITS.bytes);
     let larger = "x".repeat(20_000);
-    assert_eq!(bench.code(client(1, vec![set("/n0", &larger)])), ErrorCode::QuotaExceeded);
+    assert_eq!(bench.code(client(1, vec![set("/n0", &larger)])), ErrorCode::TreeFull);
     bench.ok(Txn::by_node(create("/ours", &big, CreateMode::Persistent)));
     bench.ok(client(1, vec![set("/n0", "small")]));
     bench.ok(client(1, vec![delete("/n1")]));

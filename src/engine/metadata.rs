@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::ProposeError;
 use crate::config::Config;
-use crate::coordinator::{Changes, Coordinator, Restore, TreeLimits, Txn, TxnResult};
+use crate::coordinator::{Change, Changes, Coordinator, Restore, TreeLimits, Txn, TxnResult};
 use crate::effect::{DiskDone, DiskError, Effect, Effects};
 use crate::limits::{QUORUM_LOG_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 use crate::memory::Account;
@@ -223,7 +223,13 @@ impl Metadata {
             return Err(format!("{}: it has format {version}, this program reads {VERSION}", wrong()));
         }
         let zxid = self.coordinator.next_zxid(committed.term).ok_or("a term has run out of transaction ids")?;
+        let before = self.changes.cluster.len();
         let result = self.coordinator.apply(zxid, Timestamp(time), reader.rest(), &mut self.changes);
+        for change in self.changes.cluster.iter().skip(before) {
+            if let Change::Invalid { path, why } = change {
+                tracing::warn!("the znode {path} means nothing to a broker: {why}");
+            }
+        }
         if !self.is_recovered {
             self.changes = Changes::default();
         }

@@ -233,7 +233,7 @@ impl TopicCommands {
                 let error = match error.code {
                     ErrorCode::NodeExists => TopicError::AlreadyExists,
                     ErrorCode::NoNode if before.is_some() || cluster.topic(&name).is_none() => TopicError::UnknownTopic,
-                    ErrorCode::QuotaExceeded => TopicError::TooMany("the tree's memory is used up".into()),
+                    ErrorCode::TreeFull => TopicError::TooMany("the tree's memory is used up".into()),
                     code => TopicError::Unavailable(format!("the change met another one: {code}")),
                 };
                 self.finish(place, Err(error));

@@ -67,7 +67,7 @@ impl Apply<'_> {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         let bytes = name.len() + data.map_or(0, <[u8]>::len) + self.tree.acls().cost(acl);
-        if self.tree.has_room(1, bytes, matches!(by, By::Node { .. })) { Ok(()) } else { Err(ErrorCode::QuotaExceeded) }
+        if self.tree.has_room(1, bytes, matches!(by, By::Node { .. })) { Ok(()) } else { Err(ErrorCode::TreeFull) }
     }
 
     /// Nothing can fail any more.

@@ -22,7 +22,7 @@ impl Apply<'_> {
         let ids = self.find(IDS)?;
         let path = format!("{IDS}/{broker}");
         if !self.tree.has_room(1, path.len() + registration.len(), true) {
-            return Err(ErrorCode::QuotaExceeded);
+            return Err(ErrorCode::TreeFull);
         }
         self.sessions.open(session, Session { timeout_ms, broker: Some(broker) })?;
         self.end_previous(broker, session, &path);

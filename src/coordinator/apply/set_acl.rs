@@ -13,7 +13,7 @@ impl Apply<'_> {
         self.check_permission(by, index, acl::ADMIN, path)?;
         check_version(version, self.tree.node(index).map_or(0, |node| node.aversion))?;
         if !self.tree.has_room(0, self.tree.acls().cost(&acl), matches!(by, By::Node { .. })) {
-            return Err(ErrorCode::QuotaExceeded);
+            return Err(ErrorCode::TreeFull);
         }
         let acl = self.tree.take_acl(&acl);
         self.tree.set_acl(index, acl);

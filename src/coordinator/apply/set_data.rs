@@ -21,7 +21,7 @@ impl Apply<'_> {
         let bytes = |data: Option<&[u8]>| data.map_or(0, <[u8]>::len);
         let grows = bytes(data.as_deref()).saturating_sub(bytes(node.data()));
         if grows > 0 && !self.tree.has_room(0, grows, matches!(by, By::Node { .. })) {
-            return Err(ErrorCode::QuotaExceeded);
+            return Err(ErrorCode::TreeFull);
         }
         check_version(version, current)?;
         self.tree.set_data(index, data.as_deref(), self.zxid.0, self.time.0);
