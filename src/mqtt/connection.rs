@@ -144,7 +144,13 @@ impl Connection {
     }
 
     /// How many bytes are welcome.
+    ///
+    /// While a packet is blocked nothing is read: what lies behind it waits in the kernel, and so does the peer's end of
+    /// the connection, which must not overtake its last message.
     pub fn read_limit(&self) -> usize {
+        if self.block.is_some() {
+            return 0;
+        }
         match (&self.phase, &self.input.large) {
             (Phase::Closing, _) | (_, Large::Waiting) => 0,
             (_, Large::Granted { total_bytes, .. }) => total_bytes.saturating_sub(self.input.bytes.len()),

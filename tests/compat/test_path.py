@@ -11,7 +11,7 @@ from node import eventually
 
 
 def run(*command, text=None, seconds=20):
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", timeout=seconds)
     assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
     return done.stdout
 
