@@ -189,9 +189,6 @@ pub const MQTT_STALL_CHECK_MILLIS: u64 = 1000;
 /// Silence in the middle of a large packet after which its buffer goes to others that wait.
 pub const MQTT_STALLED_PACKET_MILLIS_MAX: u64 = 10_000;
 
-/// Between looks for partitions that have come into being, while somebody is subscribed.
-pub const MQTT_TAIL_CHECK_MILLIS: u64 = 100;
-
 /// Between two times the figures of `$SYS` are sent.
 pub const MQTT_SYS_MILLIS: u64 = 10_000;
 

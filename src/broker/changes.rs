@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::high_watermark::HighWatermark;
 use super::partition::{LogState, Partition};
 use super::settings::TopicSettings;
-use super::{AppendError, Broker, PartitionKey};
+use super::{AppendError, Broker, PartitionKey, is_internal};
 use crate::coordinator::cluster::{ConfigMap, PartitionState, Topic};
 use crate::coordinator::{Change, Cluster};
 use crate::effect::Effects;
@@ -123,7 +123,7 @@ impl Broker {
             all: Default::default(),
             leader: Default::default(),
             open_batch: None,
-            has_tail: false,
+            has_tail: self.has_tails && !is_internal(&topic.name),
             is_named: false,
             is_queued: false,
         };

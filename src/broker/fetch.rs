@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::{Answer, Broker, FoundOffset, PartitionKey, ReadData, ReadError, Waiter};
+use super::{Answer, Broker, FoundOffset, PartitionKey, ReadData, ReadError, Waiter, is_internal};
 use crate::effect::Effects;
 use crate::log::LogReadError;
 use crate::types::{ConnId, LeaderEpoch, Offset, Slot, Timestamp};
@@ -71,12 +71,18 @@ impl Broker {
         self.watches.forget_connection(conn);
     }
 
-    /// Whether acknowledged batches are told as `Answer::Tail` from now on.
-    pub fn set_tail(&mut self, key: PartitionKey, on: bool) {
-        let Some(partition) = self.partitions.get_mut(key) else { return };
-        partition.has_tail = on;
-        if let Some(log) = partition.log {
-            self.logs.set_tail(log, on);
+    /// Whether acknowledged batches are told as `Answer::Tail` from now on: of all topics but internal ones, those that
+    /// will come into being included.
+    pub fn set_tails(&mut self, on: bool) {
+        self.has_tails = on;
+        for (name, topic) in &self.topics {
+            for key in topic.keys.iter().flatten() {
+                let Some(partition) = self.partitions.get_mut(*key) else { continue };
+                partition.has_tail = on && !is_internal(name);
+                if let Some(log) = partition.log {
+                    self.logs.set_tail(log, partition.has_tail);
+                }
+            }
         }
     }
 

@@ -114,6 +114,8 @@ pub struct Broker {
     busy_dirs: BTreeSet<Arc<str>>,
     purges: BTreeMap<LogKey, Arc<str>>,
     deleting: BTreeMap<LogKey, Arc<str>>,
+    /// Acknowledged batches are told to the MQTT door.
+    has_tails: bool,
     /// Topics of the tree when strays were looked for.
     strays_of: BTreeSet<TopicId>,
     file_tasks: BTreeMap<Ticket, FileTask>,
@@ -126,6 +128,11 @@ pub struct Broker {
     is_full: bool,
     is_stopping: bool,
     is_stopped: bool,
+}
+
+/// True for the topics that brokers keep for themselves.
+fn is_internal(topic: &str) -> bool {
+    topic.starts_with("__")
 }
 
 impl Broker {
@@ -162,6 +169,7 @@ impl Broker {
             is_started: false,
             is_identifying: false,
             is_identified: false,
+            has_tails: false,
             is_full: false,
             is_stopping: false,
             is_stopped: false,

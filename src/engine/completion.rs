@@ -37,7 +37,7 @@ pub enum Completion {
     Offset { partition: PartitionKey, result: Result<Option<FoundOffset>, ReadError> },
     /// `watch`: the high watermark has moved, or the partition is gone.
     DataArrived { partition: PartitionKey },
-    /// `set_tail`: batches that were just acknowledged, in order. Goes to `Waiter::door(Door::Mqtt)`.
+    /// `set_tails`: batches that were just acknowledged, in order. Goes to `Waiter::door(Door::Mqtt)`.
     Tail { partition: PartitionKey, batches: Vec<Bytes> },
     /// `create_topics`, `auto_create_topic`, `create_partitions`, `delete_topics`: one result for each topic asked for,
     /// in that order. Partitions of this node are open by now.

@@ -182,9 +182,10 @@ impl Engine {
         self.broker.unwatch(conn, slot);
     }
 
-    /// Switches `Completion::Tail` of a partition for the MQTT door on or off.
-    pub fn set_tail(&mut self, key: PartitionKey, on: bool) {
-        self.broker.set_tail(key, on);
+    /// Switches `Completion::Tail` for the MQTT door on or off: for all partitions of this node but those of internal
+    /// topics, the ones that will come into being included.
+    pub fn set_tails(&mut self, on: bool) {
+        self.broker.set_tails(on);
     }
 
     /// Searches an offset; answers with `Completion::Offset`.

@@ -35,8 +35,7 @@ pub trait Backend {
         fx: &mut Effects,
     ) -> Result<bool, TopicError>;
 
-    /// Switches the tails of all partitions of this node on or off, internal topics apart. Switching on again includes
-    /// partitions that have come into being since.
+    /// Switches `Completion::Tail` of all partitions on or off.
     fn set_tails(&mut self, on: bool);
 }
 
@@ -74,13 +73,6 @@ impl Backend for Engine {
     }
 
     fn set_tails(&mut self, on: bool) {
-        let mut keys = Vec::new();
-        for (name, topic) in self.view().topics.iter().filter(|(name, _)| !name.starts_with("__")) {
-            let indices = 0..topic.partitions.len() as i32;
-            keys.extend(indices.filter_map(|index| Engine::partition(self, name, PartitionIndex(index))));
-        }
-        for key in keys {
-            self.set_tail(key, on);
-        }
+        Engine::set_tails(self, on);
     }
 }

@@ -17,9 +17,7 @@ use super::subscriptions::Subscription;
 use super::{End, MqttDoor, Outcome};
 use crate::effect::Effects;
 use crate::engine::PartitionKey;
-use crate::limits::{
-    MQTT_DECOMPRESSED_BYTES_MAX, MQTT_SUBSCRIPTIONS_PER_CLIENT_MAX, MQTT_TAIL_CHECK_MILLIS, MQTT_USER_PROPERTIES_MAX,
-};
+use crate::limits::{MQTT_DECOMPRESSED_BYTES_MAX, MQTT_SUBSCRIPTIONS_PER_CLIENT_MAX, MQTT_USER_PROPERTIES_MAX};
 use crate::record::{self, BatchView, Record};
 use crate::types::Now;
 
@@ -49,7 +47,7 @@ impl MqttDoor {
         self.scratch.bytes.clear();
         codec::write_suback(version, subscribe.packet_id, &results, &mut self.scratch.bytes);
         self.reply_scratch(connection.id, fx);
-        self.set_tailing(Some(now), backend);
+        self.set_tailing(backend);
         let granted = subscribe.filters.iter().zip(&results).filter(|(_, result)| result.is_ok());
         if granted.clone().any(|(request, _)| is_sys(&request.filter) && !request.skip_retained) {
             self.greet_with_sys(now, connection);
@@ -112,22 +110,20 @@ impl MqttDoor {
             }
             existed.push(place.is_some());
         }
-        self.set_tailing(None, backend);
+        self.set_tailing(backend);
         self.scratch.bytes.clear();
         codec::write_unsuback(version, packet_id, &existed, &mut self.scratch.bytes);
         self.reply_scratch(connection.id, fx);
         Outcome::Next
     }
 
-    /// Tails are on while somebody needs the log. `now` when that may have begun.
-    pub(super) fn set_tailing(&mut self, now: Option<Now>, backend: &mut impl Backend) {
+    /// Tails are on while somebody needs the log.
+    pub(super) fn set_tailing(&mut self, backend: &mut impl Backend) {
         let wanted = self.subscriptions.live() > 0;
-        if self.is_tailing == wanted {
-            return;
+        if self.is_tailing != wanted {
+            self.is_tailing = wanted;
+            backend.set_tails(wanted);
         }
-        self.is_tailing = wanted;
-        backend.set_tails(wanted);
-        self.tail_check_at = now.filter(|_| wanted).map(|now| now.mono.plus_millis(MQTT_TAIL_CHECK_MILLIS));
     }
 
     /// The subscriber has taken a message.

@@ -143,8 +143,8 @@ pub struct MqttDoor {
     waiting: VecDeque<ConnId>,
     /// When to look for large packets that do not arrive, while others wait.
     stall_check_at: Option<Instant>,
-    /// When tails are switched on for partitions that have come into being.
-    tail_check_at: Option<Instant>,
+    /// A completion has come since the turn's end: another turn must follow.
+    is_turn_wanted: bool,
     /// `$SYS`.
     sys: sys::Sys,
     /// Topics that rules have created by filling something in.
@@ -204,7 +204,7 @@ impl MqttDoor {
             retry_at: None,
             waiting: VecDeque::new(),
             stall_check_at: None,
-            tail_check_at: None,
+            is_turn_wanted: false,
             sys: sys::Sys::default(),
             created: BTreeSet::new(),
             stats: Stats::default(),
@@ -295,7 +295,8 @@ impl Protocol for MqttDoor {
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
-        let others = [self.retry_at, self.stall_check_at, self.tail_check_at, self.sys.publish_at];
+        let now = self.is_turn_wanted.then_some(Instant(0));
+        let others = [now, self.retry_at, self.stall_check_at, self.sys.publish_at];
         others.into_iter().flatten().chain(self.timers.next()).min()
     }
 }

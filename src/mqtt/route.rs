@@ -128,23 +128,13 @@ impl MqttDoor {
     }
 
     /// The creation that a connection waits for has ended.
-    pub(super) fn on_topics(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        results: &[(Arc<str>, Result<TopicDone, TopicError>)],
-        backend: &mut impl Backend,
-    ) {
+    pub(super) fn on_topics(&mut self, now: Now, conn: ConnId, results: &[(Arc<str>, Result<TopicDone, TopicError>)]) {
         let Some((name, result)) = results.first() else { return };
         let refusal = result.as_ref().err().map(Refusal::from);
-        match result {
-            Ok(_) if self.is_tailing => backend.set_tails(true),
-            Ok(_) => {}
-            Err(error) => {
-                self.created.remove(&**name);
-                if let Some(suppressed) = self.diagnostics.allow(now.mono) {
-                    tracing::warn!("topic {name} of an MQTT rule: {error} ({suppressed} others not told)");
-                }
+        if let Err(error) = result {
+            self.created.remove(&**name);
+            if let Some(suppressed) = self.diagnostics.allow(now.mono) {
+                tracing::warn!("topic {name} of an MQTT rule: {error} ({suppressed} others not told)");
             }
         }
         let Some(connection) = self.get_mut(conn) else { return };

@@ -146,7 +146,7 @@ impl MqttDoor {
             for place in connection.places.drain(..) {
                 self.subscriptions.remove(place, conn);
             }
-            self.set_tailing(None, backend);
+            self.set_tailing(backend);
         }
         connection.acks = Default::default();
         connection.aliases = Default::default();

@@ -13,7 +13,6 @@ use crate::effect::{Effect, Effects};
 use crate::engine::{Completion, Waiter};
 use crate::limits::{
     MQTT_CONNECT_TIMEOUT_MILLIS, MQTT_RETRY_MILLIS, MQTT_STALL_CHECK_MILLIS, MQTT_STALLED_PACKET_MILLIS_MAX,
-    MQTT_TAIL_CHECK_MILLIS,
 };
 use crate::metrics::METRICS;
 use crate::types::{ConnId, Now};
@@ -25,7 +24,6 @@ impl MqttDoor {
             self.connections.resize_with(index + 1, || None);
         }
         self.put(Box::new(Connection::new(conn, now.mono)));
-        METRICS.mqtt.connections_accepted.inc();
         METRICS.mqtt.connections.add(1);
         self.timers.set(conn, now.mono.plus_millis(MQTT_CONNECT_TIMEOUT_MILLIS));
     }
@@ -178,9 +176,10 @@ impl MqttDoor {
         backend: &mut impl Backend,
         _fx: &mut Effects,
     ) {
+        self.is_turn_wanted = true;
         match completion {
             Completion::Appended(result) => self.on_appended(waiter.conn, waiter.slot, result.map(|_| ())),
-            Completion::Topics(results) => self.on_topics(now, waiter.conn, &results, backend),
+            Completion::Topics(results) => self.on_topics(now, waiter.conn, &results),
             Completion::Tail { partition, batches } => self.on_tail(partition, &batches, backend),
             _ => {}
         }
@@ -204,6 +203,7 @@ impl MqttDoor {
     }
 
     pub(super) fn on_turn_end(&mut self, now: Now, backend: &mut impl Backend, fx: &mut Effects) {
+        self.is_turn_wanted = false;
         self.flush_acks(now, backend, fx);
         self.grant_large(now, fx);
         self.retry_blocked(now, backend, fx);
@@ -328,10 +328,6 @@ impl MqttDoor {
             self.end_stalled(now, backend, fx);
             let again = !self.waiting.is_empty();
             self.stall_check_at = again.then(|| now.mono.plus_millis(MQTT_STALL_CHECK_MILLIS));
-        }
-        if self.tail_check_at.is_some_and(|at| at <= now.mono) {
-            backend.set_tails(true);
-            self.tail_check_at = Some(now.mono.plus_millis(MQTT_TAIL_CHECK_MILLIS));
         }
         self.publish_sys(now);
     }
