@@ -145,10 +145,11 @@ impl Connection {
 
     /// How many bytes are welcome.
     ///
-    /// While a packet is blocked nothing is read: what lies behind it waits in the kernel, and so does the peer's end of
-    /// the connection, which must not overtake its last message.
+    /// While a topic is created nothing is read: the peer's end of the connection waits in the kernel and does not
+    /// overtake a message that nobody will send again. Behind a packet that waits for anything else, which is of QoS 1
+    /// or 2 and will be sent again, PINGREQs are looked for.
     pub fn read_limit(&self) -> usize {
-        if self.block.is_some() {
+        if self.block == Some(Block::Topic) {
             return 0;
         }
         match (&self.phase, &self.input.large) {

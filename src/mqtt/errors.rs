@@ -134,9 +134,11 @@ impl From<&TopicError> for Refusal {
     fn from(error: &TopicError) -> Refusal {
         match error {
             TopicError::Unavailable(_) => Refusal::Later,
-            TopicError::AlreadyExists => Refusal::Later,
             TopicError::TooMany(_) => Refusal::Answer(Reason::QuotaExceeded),
-            TopicError::InvalidName(_) | TopicError::UnknownTopic => Refusal::Answer(Reason::TopicNameInvalid),
+            // "Already exists" is a name that collides with another one, `a.b` with `a_b`.
+            TopicError::InvalidName(_) | TopicError::AlreadyExists | TopicError::UnknownTopic => {
+                Refusal::Answer(Reason::TopicNameInvalid)
+            }
             TopicError::UnknownTopicId
             | TopicError::InvalidPartitions(_)
             | TopicError::InvalidReplicationFactor(_)

@@ -129,7 +129,7 @@ impl MqttDoor {
         }
         let Some(suppressed) = self.diagnostics.allow(now.mono) else { return };
         let client_id = &connection.client_id;
-        tracing::info!("the MQTT connection of '{client_id}' is closed: {reason} ({suppressed} others not told)");
+        tracing::info!("the MQTT connection of {client_id:?} is closed: {reason} ({suppressed} others not told)");
     }
 
     /// Forgets a session: its client id, subscriptions and timers. QoS 2 exchanges are kept for a retry.

@@ -291,9 +291,7 @@ impl MqttDoor {
         connection.block = None;
         connection.last_heard = now.mono;
         self.consume_input(now, connection, backend, fx);
-        if connection.block.is_none() {
-            fx.push(Effect::Resume { conn: connection.id });
-        }
+        fx.push(Effect::Resume { conn: connection.id });
     }
 
     /// Sends what this turn has written for subscribers.

@@ -235,13 +235,16 @@ fn topic_is_created() {
     let mut bench = Bench::new(&["d/+/# -> dev.{1} key={2}"]);
     let (one, two) = (bench.client("one"), bench.client_v5("two"));
     bench.send(one, &publish(0x30, "d/7/a", 0, None, b"first"));
-    bench.send(one, &publish(0x32, "d/7/a", 1, None, b"second"));
+    let second = publish(0x32, "d/7/a", 1, None, b"second");
+    assert_eq!(bench.send(one, &second), second.len());
     bench.send(two, &publish(0x32, "d/7/b", 1, Some(&[]), b"third"));
     assert_eq!(bench.log.creating.len(), 2);
     assert!(bench.log.appended.is_empty());
     bench.created(1, None);
+    assert!(bench.resumed.contains(&one) && bench.resumed.contains(&two));
+    bench.send(one, &second);
     let values: Vec<_> = bench.log.appended.iter().map(|appended| appended.value.as_slice()).collect();
-    assert_eq!(values, [&b"first"[..], b"second", b"third"]);
+    assert_eq!(values, [&b"first"[..], b"third", b"second"]);
     bench.sync();
     assert_eq!(bench.take_out(one), b"\x40\x02\x00\x01");
     assert_eq!(bench.take_out(two), b"\x40\x02\x00\x01");

@@ -186,6 +186,23 @@ fn input_is_bounded() {
     assert!(connection.input.bytes.capacity() <= CONNECTION_INPUT_BYTES_MAX);
 }
 
+/// A completion after the turn's end is answered by another turn at once, whatever else happens or does not.
+#[test]
+fn late_completion() {
+    use crate::engine::Protocol;
+
+    let mut bench = Bench::default();
+    let conn = bench.client("dev");
+    bench.send(conn, &publish(0x32, "t", 1, None, b"x"));
+    assert!(bench.door.next_deadline() > Some(bench.now.mono));
+    let waiter = bench.log.appended[0].waiter.unwrap();
+    bench.settle(waiter, Ok(()));
+    assert!(bench.door.next_deadline() < Some(bench.now.mono));
+    bench.turn();
+    assert_eq!(bench.take_out(conn), b"\x40\x02\x00\x01");
+    assert!(bench.door.next_deadline() > Some(bench.now.mono));
+}
+
 /// Completions for sockets that are gone, or that nobody asked for, change nothing.
 #[test]
 fn stray_completions() {
