@@ -104,9 +104,9 @@ impl Admission {
         Some(conn)
     }
 
-    /// Ends the turn; true when the connection did not get enough and is first in line again.
-    pub fn end_turn(&mut self) -> bool {
-        self.turn.take().is_some_and(|conn| self.waits(conn))
+    /// Ends the turn; true when the connection did not get enough for `purpose` and is first in that line again.
+    pub fn end_turn(&mut self, purpose: Purpose) -> bool {
+        self.turn.take().is_some_and(|conn| self.waiting.get(&conn) == Some(&purpose))
     }
 
     /// Takes a connection that is gone, or no longer interested, out of its queue.
@@ -158,14 +158,14 @@ mod tests {
         assert!(admission.take(conn(2), Purpose::State, 10).is_none(), "others are before it");
         assert_eq!(admission.begin_turn(Purpose::State), Some(conn(1)));
         assert!(admission.take(conn(1), Purpose::State, 50).is_none());
-        assert!(admission.end_turn(), "still first");
+        assert!(admission.end_turn(Purpose::State), "still first");
         drop(held);
         assert_eq!(admission.begin_turn(Purpose::State), Some(conn(1)));
         let first = admission.take(conn(1), Purpose::State, 50).unwrap();
-        assert!(!admission.end_turn());
+        assert!(!admission.end_turn(Purpose::State));
         assert_eq!(admission.begin_turn(Purpose::State), Some(conn(2)));
         assert!(admission.take(conn(2), Purpose::State, 10).is_some());
-        assert!(!admission.end_turn() && !admission.anyone_waits());
+        assert!(!admission.end_turn(Purpose::State) && !admission.anyone_waits());
         drop(first);
     }
 
@@ -196,6 +196,6 @@ mod tests {
         admission.forget(conn(7));
         drop(held);
         assert_eq!(admission.begin_turn(Purpose::State), Some(conn(2)));
-        assert!(!admission.end_turn() && !admission.anyone_waits());
+        assert!(!admission.end_turn(Purpose::State) && !admission.anyone_waits());
     }
 }

@@ -121,7 +121,7 @@ impl KafkaDoor {
         for purpose in Purpose::ALL {
             while let Some(conn) = self.shared.admission.begin_turn(purpose) {
                 self.wake(now, conn, engine, fx);
-                if self.shared.admission.end_turn() {
+                if self.shared.admission.end_turn(purpose) {
                     break;
                 }
             }
