@@ -276,9 +276,7 @@ impl Broker {
     /// Does what is due by time.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         self.producers.expire(now.mono);
-        let mut events = std::mem::take(&mut self.events);
-        self.logs.on_time(now, fx, &mut events);
-        self.events = events;
+        self.logs.on_time(now, fx);
         self.take_events(now, fx);
     }
 

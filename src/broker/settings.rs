@@ -53,6 +53,7 @@ impl TopicSettings {
                 retention_ms: retention("retention.ms"),
                 flush_messages: values.number("flush.messages").max(1) as u64,
                 flush_ms: bound("flush.ms").map(|ms| ms as u64),
+                producers: true,
                 ..LogConfig::default()
             },
         }
@@ -96,7 +97,7 @@ mod tests {
             timestamp_after_ms_max: None,
             min_insync_replicas: 1,
             is_compacted: false,
-            log: LogConfig { retention_ms: Some(604_800_000), ..LogConfig::default() },
+            log: LogConfig { retention_ms: Some(604_800_000), producers: true, ..LogConfig::default() },
         };
         assert_eq!(settings(&[]), expected);
     }

@@ -38,7 +38,6 @@ pub fn resolve(layers: &Layers, facts: &Facts) -> Outcome {
         zookeeper: read_zookeeper(values_ref, &around, &memory, &shares),
         mqtt: read_mqtt(values_ref, &around, &memory, &shares, topics.message_bytes_max),
         http: listeners::read_http(values_ref, &around),
-        journal_bytes: values_ref.int("log.journal.bytes") as u64,
         groups: read_groups(values_ref, &memory),
         create_topics: read_create_topics(values_ref),
         topics,

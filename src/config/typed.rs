@@ -27,8 +27,6 @@ pub struct Config {
     pub http: Option<Endpoint>,
     /// What a topic gets that does not say otherwise.
     pub topics: TopicDefaults,
-    /// `log.journal.bytes`: the journal that all topics share; 0: none.
-    pub journal_bytes: u64,
     /// Consumer groups and their offsets.
     pub groups: GroupConfig,
     /// Topics that must exist after start.

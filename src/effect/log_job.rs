@@ -90,7 +90,7 @@ pub struct LogMarks {
 #[derive(Clone, Debug, Default)]
 pub struct Started {
     /// Directories that look like logs, with what the checkpoints say of them.
-    pub logs: Vec<(Arc<str>, LogMarks)>,
+    pub logs: Vec<(Arc<str>, Option<LogMarks>)>,
     /// Left by an interrupted deletion.
     pub deleted_dirs: Vec<Arc<str>>,
     /// Journal halves that are ready, with their generations; all zero without a journal.
@@ -117,6 +117,8 @@ pub struct OpenJob {
     pub start: Offset,
     /// Bytes between two index entries.
     pub index_interval_bytes: u32,
+    /// Whether batches of idempotent producers are reported.
+    pub producers: bool,
     /// Broker time, for segments whose append time is unknown.
     pub now: Timestamp,
 }
@@ -181,15 +183,15 @@ pub struct OpenedLog {
     pub damages: Vec<String>,
 }
 
-/// How a round becomes durable.
+/// How a part of a round becomes durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncPlan {
-    /// No part wants it: acknowledged when written.
-    None,
-    /// Sync each segment.
+pub enum PartSync {
+    /// Later: it is acknowledged when written.
+    Later,
+    /// By a sync of its segment.
     Direct,
-    /// Write the bytes to the shared journal too, and sync that alone.
-    Journal(JournalPlace),
+    /// By the shared journal, which gets its bytes too and is synced once for all.
+    Journal,
 }
 
 /// Where the next records of the journal go.
@@ -199,8 +201,11 @@ pub struct JournalPlace {
     pub half: usize,
     pub half_bytes: u64,
     pub generation: u64,
-    /// From the start of the half.
+    /// From the start of the half; a multiple of the block.
     pub position: u64,
+    /// Bytes reserved there, likewise.
+    pub bytes: u64,
+    /// Of the first record; the others follow.
     pub sequence: u64,
 }
 
@@ -208,8 +213,12 @@ pub struct JournalPlace {
 #[derive(Debug)]
 pub struct WriteRound {
     pub files: Arc<RootFiles>,
-    pub plan: SyncPlan,
+    /// Parts of one log stand together, in the order of their offsets.
     pub parts: Vec<WritePart>,
+    /// Where the records of the parts go that are synced by the journal.
+    pub journal: Option<JournalPlace>,
+    /// Set by the job: what the journal holds at that place is unknown.
+    pub journal_broken: bool,
 }
 
 /// One log's share of a round: consecutive batches for one segment.
@@ -230,9 +239,9 @@ pub struct WritePart {
     pub index: (u32, Vec<u8>),
     /// Entries for the time index, and where they go.
     pub time_index: (u32, Vec<u8>),
-    /// False when the log is acknowledged as written and synced by interval.
-    pub sync: bool,
-    /// Set by the job. After an error nothing of the part is left, unless `uncut`.
+    /// How it becomes durable.
+    pub sync: PartSync,
+    /// Set by the job, the same for all parts of a log. After an error nothing of them is left, unless `uncut`.
     pub result: Result<(), DiskError>,
     /// Set by the job: the half-written tail could not be cut.
     pub uncut: bool,
@@ -262,12 +271,13 @@ pub enum ReadOutcome {
     Damaged { sentence: String, resume: Option<Offset> },
 }
 
-/// Looks for the first record whose timestamp is at least `at`.
+/// Looks for the first record whose timestamp is at least `at`, or for the highest.
 #[derive(Clone, Debug)]
 pub struct FindTimestampJob {
     pub dir: LogDir,
     pub segment: SegmentMeta,
-    pub at: Timestamp,
+    /// `None`: the first of those with the highest timestamp.
+    pub at: Option<Timestamp>,
     /// Records below are not served any more.
     pub from: Offset,
     /// Batches that reach this offset are left out.
@@ -281,10 +291,10 @@ pub struct FindTimestampJob {
 pub struct DirtySegment {
     pub dir: LogDir,
     pub base: Offset,
-    /// The indexes too.
+    /// Its batches.
+    pub batches: bool,
+    /// Its indexes.
     pub indexes: bool,
-    /// Whole entries at the end of a segment that is complete: written before its indexes are synced.
-    pub time_index_end: Option<(u32, Vec<u8>)>,
 }
 
 /// Syncs, then notes.
@@ -296,28 +306,25 @@ pub struct CheckpointJob {
     pub log_files: Vec<(LogDir, &'static str, Bytes)>,
     /// Small files of the root, likewise, after those: name, content.
     pub root_files: Vec<(&'static str, Bytes)>,
-    /// Then the time, for the next start.
-    pub clock: Option<Timestamp>,
-    /// Then this half of the journal is emptied under the given generation.
-    pub journal: Option<(usize, u64)>,
+    /// Then these halves of the journal are emptied: half, new generation, next sequence number.
+    pub journal: Vec<(usize, u64, u64)>,
 }
 
-/// Cuts the end of a log.
+/// Cuts the end of a log, or empties it.
 #[derive(Clone, Debug)]
 pub struct TruncateJob {
     /// First: sync what stays, note lower marks, raise the journal floor.
     pub before: CheckpointJob,
-    pub dir: LogDir,
+    /// The recovery points of all logs; this one's becomes the spot of the cut, if that is lower.
+    pub recovery_points: Vec<(Arc<str>, Offset)>,
     /// Everything at or above goes.
     pub to: Offset,
-    /// The log is emptied and starts here instead.
-    pub start_at: Option<Offset>,
-    /// The log as it is.
-    pub log_start: Offset,
+    /// The log is emptied, as the file that `before` wrote says, which also says where it starts again.
+    pub restart: bool,
+    /// The segments as they are.
     pub segments: Vec<SegmentMeta>,
-    pub epochs: Vec<(LeaderEpoch, Offset)>,
-    pub index_interval_bytes: u32,
-    pub now: Timestamp,
+    /// How to open it afterwards.
+    pub open: OpenJob,
 }
 
 /// Moves the start of a log.
@@ -326,8 +333,6 @@ pub struct TrimJob {
     /// First: note the new start.
     pub before: CheckpointJob,
     pub dir: LogDir,
-    /// A new, empty, last segment, when all others go.
-    pub create: Option<Offset>,
     /// Segments to remove.
     pub remove: Vec<Offset>,
 }
@@ -338,6 +343,8 @@ pub struct DeleteJob {
     pub root: Root,
     /// First moved to a name that no log has, so that the deletion survives a crash.
     pub rename: Option<(Arc<str>, Arc<str>)>,
+    /// Then the checkpoint files forget it, so that they say nothing of a namesake.
+    pub forget: Option<CheckpointJob>,
     /// Then emptied and removed.
     pub remove: Vec<Arc<str>>,
 }

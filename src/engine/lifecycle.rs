@@ -45,9 +45,7 @@ impl Engine {
     /// never be the same for two lives of a node.
     pub fn new(config: Arc<Config>, accounts: &Accounts, clock_floor: Timestamp, seed: u64) -> Engine {
         let mut rng = Rng::new(seed);
-        // The journal has two halves of whole blocks.
-        let journal_half_bytes = config.journal_bytes / 2 / 4096 * 4096;
-        let logs = Logs::new(LogsConfig { journal_half_bytes, ..LogsConfig::topics(clock_floor) });
+        let logs = Logs::new(LogsConfig::topics(clock_floor));
         let limits = BrokerLimits::new(&config.memory);
         let ingest = accounts.mqtt_batches.clone();
         let broker = Broker::new(config.node_id, limits, config.topics.clone(), logs, ingest);

@@ -25,6 +25,8 @@ pub struct LogConfig {
     pub flush_messages: u64,
     /// How long they may stay so (`flush.ms`).
     pub flush_ms: Option<u64>,
+    /// Whether the owner wants to know after a restart what idempotent producers wrote.
+    pub producers: bool,
     /// How much a compressed batch may grow to when a time look-up must open it.
     pub decompressed_bytes_max: usize,
 }
@@ -39,6 +41,7 @@ impl Default for LogConfig {
             retention_ms: None,
             flush_messages: 1,
             flush_ms: None,
+            producers: false,
             decompressed_bytes_max: 8 << 20,
         }
     }

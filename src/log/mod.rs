@@ -26,10 +26,25 @@
 //! errors at all. So: each file by itself when there is one, or when the bytes are so many that writing them twice costs
 //! more than the syncs it saves; the journal otherwise.
 
+mod append;
+mod change;
+mod checkpoint;
+mod clock;
 mod config;
+mod dirty;
 mod event;
+mod janitor;
 pub mod job;
+mod journal;
+mod leader_epochs;
+mod log_file;
 mod logs;
+mod lookup;
+mod retention;
+mod round;
+mod segment;
+mod space;
+mod state;
 pub mod storage;
 
 pub use config::{Lanes, LogConfig, LogsConfig, SEGMENT_BYTES_MAX};

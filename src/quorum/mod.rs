@@ -291,10 +291,7 @@ impl Quorum {
 
     /// Does what is due.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
-        let mut events = std::mem::take(&mut self.log_events);
-        self.logs.on_time(now, fx, &mut events);
-        self.log_happened(now, &mut events, fx);
-        self.log_events = events;
+        self.logs.on_time(now, fx);
         if self.state_retry.is_some_and(|at| at <= now.mono) {
             self.state_retry = None;
             self.write_state(fx);

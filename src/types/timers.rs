@@ -46,6 +46,11 @@ impl<K: Ord + Copy> Timers<K> {
         None
     }
 
+    /// The earliest deadline, or the time of one that was cancelled or moved since `next` or `expired` was last asked.
+    pub fn earliest(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
     /// Takes one key whose deadline has passed; call until `None`.
     pub fn expired(&mut self, now: Instant) -> Option<K> {
         if self.next()? > now {

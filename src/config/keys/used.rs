@@ -96,12 +96,6 @@ pub(super) const KEYS: &[Key] = &[
     key("default.replication.factor", Kind::Int { min: 1, max: 255 }, "1", "copies of each partition of a new topic"),
     key("min.insync.replicas", Kind::Int { min: 1, max: 255 }, "1", "copies in sync without which acks=all is refused"),
     key("message.max.bytes", BYTES, "", "the largest batch of records"),
-    key(
-        "log.journal.bytes",
-        Kind::Size { min: 0, max: 1024 * MIB },
-        "16777216",
-        "size of the journal by which many partitions share one sync; 0: none",
-    ),
     key("log.segment.bytes", BYTES, "1073741824", "a segment's size"),
     key("log.roll.ms", POSITIVE, "", "a segment's age, before log.roll.hours"),
     key("log.roll.hours", Kind::Int { min: 1, max: I32_MAX }, "168", "a segment's age"),
