@@ -92,7 +92,7 @@ pub enum DiskOp {
     /// Read at most `max_bytes` of a file from `position` on; fewer only at its end.
     ReadPart { root: Root, name: Arc<str>, position: u64, max_bytes: usize },
     /// A job of the log.
-    Log(LogJob),
+    Log(Box<LogJob>),
 }
 
 /// What a job answered.

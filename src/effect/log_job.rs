@@ -20,7 +20,7 @@ pub enum LogJob {
     /// Opens one log: creates it, or recovers it.
     Open(OpenJob),
     /// One write round.
-    Write(Box<WriteRound>),
+    Write(WriteRound),
     /// Reads whole batches.
     Read(ReadJob),
     /// Looks for the first record at or after a time.

@@ -94,7 +94,7 @@ impl Logs {
         let round = WriteRound { files: Arc::clone(&self.files), parts, journal, journal_broken: false };
         self.is_round_in_flight = true;
         let job = Job::Round { logs, sent: now.mono, batches, journal };
-        self.send(self.config.lanes.append, job, LogJob::Write(Box::new(round)), fx);
+        self.send(self.config.lanes.append, job, LogJob::Write(round), fx);
     }
 
     /// Says for each part how it becomes durable.

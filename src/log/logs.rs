@@ -433,7 +433,7 @@ impl Logs {
         self.tickets += 1;
         let ticket = (self.config.ticket_owner as u64) << 56 | self.tickets;
         self.jobs.insert(ticket, job);
-        fx.disk(lane, Ticket(ticket), DiskOp::Log(op));
+        fx.disk(lane, Ticket(ticket), DiskOp::Log(Box::new(op)));
     }
 
     pub(super) fn log(&self, key: LogKey) -> Option<&Log> {

@@ -36,6 +36,7 @@ impl<K: Ord + Copy> Timers<K> {
     }
 
     /// The earliest deadline.
+    #[allow(clippy::should_implement_trait)] // not an iterator: it takes nothing out
     pub fn next(&mut self) -> Option<Instant> {
         while let Some(Reverse((at, key))) = self.heap.peek() {
             if self.deadlines.get(key) == Some(at) {

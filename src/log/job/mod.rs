@@ -57,7 +57,7 @@ pub fn run(op: DiskOp, storage: &mut impl Storage) -> Result<DiskDone, DiskError
             storage.sync_dir(root, file.dir)?;
             Ok(DiskDone::Done)
         }
-        DiskOp::Log(job) => run_log(job, storage).map(DiskDone::Log),
+        DiskOp::Log(job) => run_log(*job, storage).map(DiskDone::Log),
     }
 }
 
@@ -67,7 +67,7 @@ fn run_log(job: LogJob, storage: &mut impl Storage) -> Result<LogDone, DiskError
         LogJob::Open(job) => open::open(&job, storage).map(|log| LogDone::Opened(Box::new(log))),
         LogJob::Write(mut round) => {
             write::write_round(&mut round, storage)?;
-            Ok(LogDone::Written(round))
+            Ok(LogDone::Written(Box::new(round)))
         }
         LogJob::Read(job) => read::read(&job, storage).map(LogDone::Read),
         LogJob::FindTimestamp(job) => find::find_timestamp(&job, storage).map(LogDone::Found),
