@@ -69,7 +69,7 @@ def test_kill(tmp_path, disk):
     publishers = [Publisher(node, f"p{number}", f"crash/{number % 4}") for number in range(8)]
     produced = []
     producer = Producer({"bootstrap.servers": node.kafka, "enable.idempotence": True, "linger.ms": 1, "log_level": 0,
-                         "reconnect.backoff.max.ms": 50, "retry.backoff.ms": 10, "message.timeout.ms": 60000})
+                         "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50, "retry.backoff.ms": 10, "message.timeout.ms": 60000})
     for publisher in publishers:
         publisher.start()
     number = 0
