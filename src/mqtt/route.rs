@@ -47,9 +47,7 @@ impl MqttDoor {
             }
             return Ok(partition);
         }
-        if codec::topic_name(topic).map_err(Stop::End)?.starts_with("$SYS/") {
-            return Err(Stop::Ignore);
-        }
+        codec::topic_name(topic).map_err(Stop::End)?;
         if route.topic != topic {
             route.topic.clear();
             route.topic.extend_from_slice(topic);

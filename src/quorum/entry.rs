@@ -1,8 +1,9 @@
 //! One entry of the quorum's log as a record batch: offset = index, leader epoch = term, one record without key.
 //!
-//! The record's value: version (1), kind (1), commit index known when it was written (8, big-endian), data. The commit
-//! index lets a restart apply what was surely committed before it talks to anybody, at no sync's cost. Offset 0, which is
-//! no index, holds a batch of kind `Origin`, so that both count alike.
+//! The record's value: version (1), kind (1), commit index (8, big-endian) and durable index (8), both as known when it
+//! was appended, data. The commit index lets a restart apply what was surely committed before it talks to anybody, at no
+//! sync's cost. The durable index tells a torn write from rot: damage before an entry that knew the damaged one to be
+//! durable is rot. Offset 0, which is no index, holds a batch of kind `Origin`, so that both count alike.
 
 use bytes::{Bytes, BytesMut};
 use raft::eraftpb::{Entry, EntryType};
@@ -11,7 +12,7 @@ use crate::record::{BatchBuilder, BatchView, NewRecord, RecordError, open};
 use crate::types::{LeaderEpoch, Offset, Reader, Timestamp};
 
 const VERSION: u8 = 1;
-const VALUE_HEADER_BYTES: usize = 10;
+const VALUE_HEADER_BYTES: usize = 18;
 
 /// What a batch and its record add to an entry's data at most, and what the entry itself needs in memory.
 pub const ENTRY_OVERHEAD_BYTES: usize = 160;
@@ -25,26 +26,33 @@ enum Kind {
     ConfChangeV2,
 }
 
-/// An entry read back, and the commit index that was known when it was written.
+/// What was known when an entry was appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub commit: u64,
+    pub durable: u64,
+}
+
+/// An entry read back.
 #[derive(Debug)]
 pub struct Stored {
     pub entry: Entry,
-    pub commit: u64,
+    pub known: Known,
 }
 
 /// The batch for offset 0.
 pub fn origin(now: Timestamp) -> BytesMut {
-    seal_record(Kind::Origin, 0, &[], now, 0, 0)
+    seal_record(Kind::Origin, Known::default(), &[], now, 0, 0)
 }
 
 /// The batch of an entry.
-pub fn seal(entry: &Entry, commit: u64, now: Timestamp) -> BytesMut {
+pub fn seal(entry: &Entry, known: Known, now: Timestamp) -> BytesMut {
     let kind = match entry.get_entry_type() {
         EntryType::EntryNormal => Kind::Normal,
         EntryType::EntryConfChange => Kind::ConfChange,
         EntryType::EntryConfChangeV2 => Kind::ConfChangeV2,
     };
-    seal_record(kind, commit, &entry.data, now, entry.index, entry.term)
+    seal_record(kind, known, &entry.data, now, entry.index, entry.term)
 }
 
 /// The term as the log stores it.
@@ -52,10 +60,11 @@ pub fn epoch_of(term: u64) -> LeaderEpoch {
     LeaderEpoch(term.min(i32::MAX as u64) as i32)
 }
 
-fn seal_record(kind: Kind, commit: u64, data: &[u8], now: Timestamp, index: u64, term: u64) -> BytesMut {
+fn seal_record(kind: Kind, known: Known, data: &[u8], now: Timestamp, index: u64, term: u64) -> BytesMut {
     let mut value = Vec::with_capacity(VALUE_HEADER_BYTES + data.len());
     value.extend_from_slice(&[VERSION, kind as u8]);
-    value.extend_from_slice(&commit.to_be_bytes());
+    value.extend_from_slice(&known.commit.to_be_bytes());
+    value.extend_from_slice(&known.durable.to_be_bytes());
     value.extend_from_slice(data);
     let mut builder = BatchBuilder::new(value.len() + ENTRY_OVERHEAD_BYTES);
     let record = NewRecord { timestamp: now, key: None, value: Some(&value), headers: &[] };
@@ -74,8 +83,9 @@ pub fn unseal(batch: &BatchView<'_>, entry_bytes_max: usize) -> Result<Option<St
     let record = records.next().ok_or_else(|| wrong("is empty"))?.map_err(unreadable)?;
     let value = record.value.ok_or_else(|| wrong("has no value"))?;
     let mut reader = Reader::new(value);
-    let mut header = || Ok((reader.u8()?, reader.u8()?, reader.u64()?));
-    let (version, kind, commit) = header().map_err(|error: crate::types::ReadError| wrong(&error.to_string()))?;
+    let mut header = || Ok((reader.u8()?, reader.u8()?, reader.u64()?, reader.u64()?));
+    let (version, kind, commit, durable) =
+        header().map_err(|error: crate::types::ReadError| wrong(&error.to_string()))?;
     if version != VERSION {
         return Err(wrong(&format!("has format {version}, this program reads {VERSION}")));
     }
@@ -94,7 +104,7 @@ pub fn unseal(batch: &BatchView<'_>, entry_bytes_max: usize) -> Result<Option<St
     entry.index = index.0 as u64;
     entry.term = term as u64;
     entry.data = Bytes::copy_from_slice(value.get(VALUE_HEADER_BYTES..).unwrap_or_default());
-    Ok(Some(Stored { entry, commit }))
+    Ok(Some(Stored { entry, known: Known { commit, durable } }))
 }
 
 #[cfg(test)]
@@ -115,11 +125,12 @@ mod tests {
             entry.index = 7;
             entry.term = 3;
             entry.data = vec![5; bytes].into();
-            let sealed = seal(&entry, 6, Timestamp(9));
+            let known = Known { commit: 6, durable: 5 };
+            let sealed = seal(&entry, known, Timestamp(9));
             assert!(sealed.len() + size_of::<Entry>() <= bytes + 2 * ENTRY_OVERHEAD_BYTES);
             let batch = BatchView::parse(&sealed).unwrap();
             let stored = unseal(&batch, 1 << 20).unwrap().unwrap();
-            assert_eq!((stored.entry, stored.commit), (entry, 6));
+            assert_eq!((stored.entry, stored.known), (entry, known));
         }
         let sealed = origin(Timestamp(9));
         assert!(unseal(&BatchView::parse(&sealed).unwrap(), 100).unwrap().is_none());

@@ -46,6 +46,8 @@ pub(super) struct Replaying {
     commit: u64,
     queued: u64,
     is_reading: bool,
+    /// The first entry that cannot be read, and why.
+    damage: Option<(u64, String)>,
 }
 
 impl Quorum {
@@ -146,6 +148,7 @@ impl Quorum {
             commit,
             queued: compacted,
             is_reading: false,
+            damage: None,
         }));
         self.proceed_opening(now, fx);
     }
@@ -208,26 +211,51 @@ impl Quorum {
         }
     }
 
-    pub(super) fn page_read(&mut self, result: Result<Bytes, LogReadError>) {
+    pub(super) fn page_read(&mut self, now: Now, result: Result<Bytes, LogReadError>, fx: &mut Effects) {
         let Stage::Replaying(replaying) = &mut self.stage else { return };
         replaying.is_reading = false;
         let taken = match result {
             Ok(bytes) => replaying.take_page(&bytes, &self.state),
+            Err(LogReadError::Damaged { sentence, resume }) => {
+                replaying.pass_damage(sentence, resume);
+                Ok(0)
+            }
             Err(error) => Err(format!("the quorum's log cannot be read: {error}")),
         };
         match taken {
-            Ok(bytes) => {
-                self.snapshots.log_grew(bytes);
-                let Stage::Replaying(replaying) = &mut self.stage else { return };
-                while replaying.queued < replaying.commit.min(replaying.cache.last()) {
-                    let Some(entry) = replaying.cache.get(replaying.queued + 1) else { break };
-                    replaying.queued += 1;
-                    self.out.push_back(super::Out::Entry(entry.clone()));
-                }
-                replaying.cache.release(replaying.queued);
-            }
+            Ok(bytes) => self.page_taken(now, bytes, fx),
             Err(sentence) => self.fail(sentence),
         }
+    }
+
+    fn page_taken(&mut self, now: Now, bytes: u64, fx: &mut Effects) {
+        self.snapshots.log_grew(bytes);
+        let Stage::Replaying(replaying) = &mut self.stage else { return };
+        while replaying.queued < replaying.commit.min(replaying.cache.last()) {
+            let Some(entry) = replaying.cache.get(replaying.queued + 1) else { break };
+            replaying.queued += 1;
+            self.out.push_back(super::Out::Entry(entry.clone()));
+        }
+        replaying.cache.release(replaying.queued);
+        if let (Some((index, sentence)), true) = (&replaying.damage, replaying.next >= replaying.end) {
+            // No entry after it knew it to be durable: it is what a power cut left of the last writes.
+            replaying.is_reading = true;
+            let (index, warning) =
+                (*index, format!("the quorum's log is cut at entry {index}, never synced: {sentence}"));
+            self.warn(warning);
+            if let Some(log) = self.log {
+                self.logs.truncate(now, log, Offset(index as i64), fx);
+            }
+        }
+    }
+
+    pub(super) fn tail_cut(&mut self, end: Offset) {
+        let Stage::Replaying(replaying) = &mut self.stage else { return };
+        replaying.is_reading = false;
+        replaying.damage = None;
+        replaying.end = end.0.max(0) as u64;
+        self.log_next = replaying.end;
+        self.durable = replaying.end.saturating_sub(1);
     }
 
     /// The log is replayed as far as it is surely committed; raft takes over.
@@ -293,6 +321,13 @@ impl Quorum {
 }
 
 impl Replaying {
+    /// The next entry cannot be read. Those after it are only asked what they knew.
+    fn pass_damage(&mut self, sentence: String, resume: Option<Offset>) {
+        self.damage.get_or_insert((self.next, sentence));
+        let resume = resume.map_or(self.end, |offset| offset.0.max(0) as u64);
+        self.next = resume.max(self.next + 1);
+    }
+
     /// Checks and keeps the entries of a page; returns its size.
     fn take_page(&mut self, page: &[u8], state: &State) -> Result<u64, String> {
         let before = self.next;
@@ -300,18 +335,27 @@ impl Replaying {
             let batch = batch.map_err(|error| format!("the quorum's log cannot be read at {}: {error}", self.next))?;
             let Some(stored) = entry::unseal(&batch, ENTRY_BYTES_MAX + ENTRY_OVERHEAD_BYTES)? else { continue };
             let (index, term) = (stored.entry.index, stored.entry.term);
+            if index > self.next && self.damage.is_none() {
+                self.pass_damage("its bytes are none of an entry".to_string(), Some(Offset(index as i64)));
+            }
+            if let Some((damaged, sentence)) = &self.damage {
+                if stored.known.durable >= *damaged {
+                    return Err(format!("entry {damaged} of the quorum's log was durable and is lost: {sentence}"));
+                }
+                self.next = self.next.max(index + 1);
+                continue;
+            }
             if index < self.next {
                 continue; // a read begins with the batch that holds its offset
             }
-            if index != self.next || term < self.cache.last_term() || term > state.term {
+            if term < self.cache.last_term() || term > state.term {
                 return Err(format!(
-                    "the quorum's log has entry {index} of term {term} where {} of term {} to {} belongs",
-                    self.next,
+                    "the quorum's log has entry {index} of term {term} where one of term {} to {} belongs",
                     self.cache.last_term(),
                     state.term
                 ));
             }
-            self.commit = self.commit.max(stored.commit.min(index));
+            self.commit = self.commit.max(stored.known.commit.min(index));
             if !self.cache.push(stored.entry) {
                 return Err(format!("the quorum's log has a gap before entry {index}"));
             }

@@ -7,6 +7,7 @@ use raft::eraftpb::{Message, MessageType};
 use raft::{RawNode, StateRole};
 
 use super::cache::Cache;
+use super::entry::Known;
 use super::{
     ENTRY_BYTES_MAX, Out, PeerMessage, ProposalId, ProposeError, Quorum, QuorumEvent, RETRY_MS, Role, Stage, entry,
     raft_id,
@@ -176,7 +177,8 @@ impl Quorum {
         while self.truncating == 0 && self.append_retry.is_none() {
             let (Stage::Running(raw), Some(log)) = (&self.stage, self.log) else { return };
             let Some(next) = raw.store().get(self.log_next) else { return };
-            let batch = entry::seal(next, raw.raft.raft_log.committed.min(next.index), now.wall);
+            let known = Known { commit: raw.raft.raft_log.committed.min(next.index), durable: self.durable };
+            let batch = entry::seal(next, known, now.wall);
             let (epoch, bytes) = (entry::epoch_of(next.term), batch.len() as u64);
             let grant = self.proposals.batch_grant(self.log_next);
             match self.logs.append(now, log, batch, epoch, grant) {
@@ -240,9 +242,10 @@ impl Quorum {
                     self.log_next = self.log_next.min(from.0.max(0) as u64);
                     self.retry_append(now, error);
                 }
-                LogEvent::ReadDone { result, .. } => self.page_read(result),
+                LogEvent::ReadDone { result, .. } => self.page_read(now, result, fx),
+                LogEvent::Truncated { end, .. } if self.truncating == 0 => self.tail_cut(end),
                 LogEvent::Truncated { .. } => {
-                    self.truncating = self.truncating.saturating_sub(1);
+                    self.truncating -= 1;
                     self.append_pending(now, fx);
                 }
                 LogEvent::SpaceBack => {
