@@ -25,6 +25,12 @@ pub const KERNEL_SOCKET_BYTES_MIN: usize = 8 * 1024;
 /// The most the kernel is given for one connection, both directions together.
 pub const KERNEL_SOCKET_BYTES_MAX: usize = 256 * 1024;
 
+/// The most it is given for an MQTT client, whose messages are small and whose siblings are many.
+pub const KERNEL_MQTT_SOCKET_BYTES_MAX: usize = 64 * 1024;
+
+/// The most it is given for an HTTP client, who asks once.
+pub const KERNEL_HTTP_SOCKET_BYTES_MAX: usize = 32 * 1024;
+
 /// Log state, index windows and broker state of one partition.
 pub const PARTITION_STATE_BYTES: usize = 8 * 1024;
 

@@ -4,6 +4,7 @@
 //! made) and never runs backwards, not even over a restart. While the wall clock lies behind what is known, broker time
 //! stands still and nothing may expire by it.
 
+use crate::metrics::METRICS;
 use crate::types::Timestamp;
 
 /// The highest time known so far.
@@ -25,6 +26,7 @@ impl BrokerClock {
 
     /// Broker time when the wall clock says `wall`; remembered.
     pub fn advance(&mut self, wall: Timestamp) -> Timestamp {
+        METRICS.runtime.clock_sane.set(self.is_sane(wall).into());
         self.learn(wall);
         self.high
     }

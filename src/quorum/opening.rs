@@ -173,7 +173,7 @@ impl Quorum {
 
     fn next_piece(&mut self, now: Now, fx: &mut Effects) {
         let Stage::Restoring(restoring) = &mut self.stage else { return };
-        match restoring.reader.next() {
+        match restoring.reader.piece() {
             Ok(Piece::Slice(slice)) => self.say(QuorumEvent::SnapshotSlice(slice)),
             Ok(Piece::More) => {
                 restoring.is_reading = true;

@@ -128,7 +128,7 @@ impl SnapshotReader {
     }
 
     /// The next piece; the sentence says what is wrong.
-    pub fn next(&mut self) -> Result<Piece, String> {
+    pub fn piece(&mut self) -> Result<Piece, String> {
         if !self.is_header_read {
             let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else { return Ok(Piece::More) };
             self.check_header(header)?;
@@ -205,7 +205,7 @@ mod tests {
         let mut reader = SnapshotReader::new(mark);
         let mut slices = Vec::new();
         loop {
-            match reader.next()? {
+            match reader.piece()? {
                 Piece::Slice(slice) => slices.push(slice.to_vec()),
                 Piece::More => {
                     let rest = &file[reader.position as usize..];

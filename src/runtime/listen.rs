@@ -17,6 +17,7 @@ use super::connection;
 use super::shell::Shell;
 use crate::config::Endpoint;
 use crate::engine::Door;
+use crate::limits::{KERNEL_HTTP_SOCKET_BYTES_MAX, KERNEL_MQTT_SOCKET_BYTES_MAX};
 use crate::memory::{Accounts, SocketBuffers};
 use crate::metrics::{DoorMetrics, METRICS};
 use crate::node::Listener;
@@ -91,7 +92,13 @@ pub async fn accept(shell: Rc<RefCell<Shell>>, bound: Bound, admission: Admissio
 }
 
 fn admit(shell: &Rc<RefCell<Shell>>, stream: TcpStream, peer: SocketAddr, listener: Listener, admission: &Admission) {
-    let buffers = admission.accounts.socket_buffers(admission.buffers_wanted_bytes);
+    // Half of what the kernel is to hold: it doubles what is set.
+    let wanted = match listener {
+        Listener::Kafka(_) => admission.buffers_wanted_bytes,
+        Listener::Mqtt(_) => admission.buffers_wanted_bytes.min(KERNEL_MQTT_SOCKET_BYTES_MAX / 2),
+        Listener::Http => admission.buffers_wanted_bytes.min(KERNEL_HTTP_SOCKET_BYTES_MAX / 2),
+    };
+    let buffers = admission.accounts.socket_buffers(wanted);
     if stream.set_nodelay(true).is_err() || set_buffers(&stream, &buffers).is_err() {
         return;
     }

@@ -51,7 +51,7 @@ pub(super) fn inspect_snapshot(path: &Path, findings: &mut Findings) -> io::Resu
     let mut part = vec![0; PART_BYTES];
     let (mut slices, mut bytes) = (0, 0);
     loop {
-        match reader.next() {
+        match reader.piece() {
             Ok(Piece::Slice(slice)) => {
                 slices += 1;
                 bytes += slice.len();

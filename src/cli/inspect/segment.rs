@@ -74,7 +74,7 @@ fn print_batch(batch: &BatchView<'_>, records: bool, sums: &mut Sums, findings: 
         notes.push_str(if set { note } else { "" });
     }
     println!(
-        "  at {position}: offsets {} to {}, {} records, {} bytes, {codec}, epoch {}, time {}{notes}",
+        "  at {position}: offsets {} to {}, records={}, {} bytes, {codec}, epoch {}, time {}{notes}",
         batch.base_offset(),
         batch.last_offset(),
         batch.record_count(),

@@ -17,7 +17,8 @@ mod system;
 use std::path::PathBuf;
 
 use crate::config::{Config, TestDisk};
-use crate::effect::{DiskDone, DiskError, DiskOp, Lane};
+use crate::effect::{DiskDone, DiskError, DiskOp, Lane, Root};
+use crate::log::storage::Storage;
 use crate::types::Ticket;
 
 pub use device::Device;
@@ -61,7 +62,8 @@ impl Disk {
         answer: impl Fn(Ticket, Result<DiskDone, DiskError>) + Send + Clone + 'static,
     ) -> Result<Disk, String> {
         let locks = lock::lock_all(&[&config.coordinator_dir, &config.topics_dir])?;
-        let device = Device::new(&config);
+        let mut device = Device::new(&config);
+        let _ = device.free_bytes(Root::Topics); // only for the metrics, which it sets
         let lanes = Lanes::start(&device, answer)?;
         Ok(Disk { lanes, _locks: locks })
     }
