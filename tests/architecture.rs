@@ -252,7 +252,7 @@ fn read(path: PathBuf, room: &str) -> Source {
         || path
             .file_stem()
             .and_then(|stem| stem.to_str())
-            .is_some_and(|stem| stem.ends_with("_test") || stem == "tests");
+            .is_some_and(|stem| stem.ends_with("_test") || stem == "tests" || stem == "testing");
     let code = all.iter().take_while(|line| !is_test && !line.starts_with("#[cfg(test)]")).cloned().collect();
     Source { path, room: room.to_owned(), code, all }
 }
