@@ -83,6 +83,8 @@ pub struct Connection {
     pub version: Version,
     /// By its CONNECT, or assigned.
     pub client_id: Box<str>,
+    /// Another broker: it never gets its own messages back, and sees retain flags as published.
+    pub is_bridge: bool,
     /// One and a half keep-alive intervals; `None`: silence is allowed.
     pub silence_max: Option<Duration>,
     /// When bytes arrived last, or reading was resumed.
@@ -121,6 +123,7 @@ impl Connection {
             phase: Phase::Connecting,
             version: Version::V4,
             client_id: Box::default(),
+            is_bridge: false,
             silence_max: None,
             last_heard: now,
             input: Input::default(),

@@ -76,8 +76,8 @@ impl MqttDoor {
             conn: connection.id,
             qos,
             id: subscription_id,
-            no_local: request.no_local,
-            retain_as_published: request.retain_as_published,
+            no_local: request.no_local || connection.is_bridge,
+            retain_as_published: request.retain_as_published || connection.is_bridge,
             is_sys: is_sys(&request.filter),
         };
         let place = self.subscriptions.add(&request.filter, subscription, &self.settings.output);

@@ -82,6 +82,7 @@ impl MqttDoor {
     fn open(&mut self, now: Now, connection: &mut Connection, connect: &Connect, client_id: &str) {
         connection.phase = Phase::Open;
         connection.version = connect.version;
+        connection.is_bridge = connect.is_bridge;
         connection.client_id = client_id.into();
         connection.receive_maximum = connect.receive_maximum;
         connection.packet_bytes_max = connect.packet_bytes_max;

@@ -12,6 +12,9 @@ use super::text::{topic_name, utf8};
 use crate::mqtt::errors::Reason;
 use crate::types::Reader;
 
+/// 3.1.1 with the top bit set: how mosquitto's bridges introduce themselves.
+const BRIDGE_LEVEL: u8 = 0x84;
+
 const FLAG_CLEAN: u8 = 0x02;
 const FLAG_WILL: u8 = 0x04;
 const FLAG_WILL_RETAIN: u8 = 0x20;
@@ -35,6 +38,8 @@ pub struct Connect {
     pub packet_bytes_max: u32,
     /// What to say when the client dies.
     pub will: Option<Will>,
+    /// Another broker, which said so by mosquitto's private bit of the protocol level.
+    pub is_bridge: bool,
 }
 
 /// The parts of a will that decide whether a connection is accepted.
@@ -62,15 +67,14 @@ pub fn read(body: &[u8]) -> Result<Connect, ConnectRefused> {
     read_as(version, reader, body).map_err(|reason| ConnectRefused { version: Some(version), reason })
 }
 
-/// Protocol name and level (section 3.1.2.1). A bridge of mosquitto sets the top bit of the level at its first attempt
-/// and goes on without it when it is refused the 3.1.1 way.
+/// Protocol name and level (section 3.1.2.1).
 fn sniff(reader: &mut Reader<'_>) -> Result<Version, ConnectRefused> {
     let unreadable = ConnectRefused { version: None, reason: Reason::MalformedPacket };
     let name = binary(reader).map_err(|_| unreadable)?;
     let level = reader.u8().map_err(|_| unreadable)?;
     let unsupported = |version| Err(ConnectRefused { version, reason: Reason::UnsupportedProtocolVersion });
     match (name, level) {
-        (b"MQTT", 4) => Ok(Version::V4),
+        (b"MQTT", 4 | BRIDGE_LEVEL) => Ok(Version::V4),
         (b"MQTT", 5) => Ok(Version::V5),
         (b"MQTT", 6..=0x7f) => unsupported(Some(Version::V5)),
         (b"MQTT" | b"MQIsdp", _) => unsupported(Some(Version::V4)),
@@ -94,7 +98,9 @@ fn read_as(version: Version, mut reader: Reader<'_>, body: &[u8]) -> Result<Conn
     if !reader.is_empty() {
         return Err(Reason::MalformedPacket);
     }
-    connect_from(version, &without_credentials(body, flags_position, credentials_position))
+    let is_bridge = body.get(flags_position - 1) == Some(&BRIDGE_LEVEL); // `sniff` has read the level
+    let connect = connect_from(version, &plain(body, flags_position, credentials_position))?;
+    Ok(Connect { is_bridge, ..connect })
 }
 
 fn walk_flags(reader: &mut Reader<'_>, version: Version) -> Result<u8, Reason> {
@@ -127,15 +133,17 @@ fn walk_credentials(reader: &mut Reader<'_>, flags: u8) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The same packet, header included, as if neither user name nor password had been sent.
-fn without_credentials(body: &[u8], flags_position: usize, credentials_position: usize) -> Vec<u8> {
+/// The same packet, header included, as if neither user name nor password nor a bridge's bit had been sent.
+fn plain(body: &[u8], flags_position: usize, credentials_position: usize) -> Vec<u8> {
     let kept = body.get(..credentials_position).unwrap_or(body);
     let mut packet = Vec::with_capacity(5 + kept.len());
     packet.push((PacketType::Connect as u8) << 4);
     write_variable_integer(&mut packet, kept.len());
     let header_bytes = packet.len();
     packet.extend_from_slice(kept);
-    if let Some(flags) = packet.get_mut(header_bytes + flags_position) {
+    let at = header_bytes + flags_position;
+    if let Some([level, flags]) = packet.get_mut(at - 1..=at) {
+        *level &= 0x7f;
         *flags &= !(FLAG_USER_NAME | FLAG_PASSWORD);
     }
     packet
@@ -162,6 +170,7 @@ fn connect_from(version: Version, packet: &[u8]) -> Result<Connect, Reason> {
         receive_maximum: receive_maximum.unwrap_or(u16::MAX),
         packet_bytes_max: packet_bytes_max.unwrap_or(u32::MAX),
         will: will.map(|will| Will { qos: Qos::from(will.qos), retain: will.retain }),
+        is_bridge: false,
     })
 }
 
@@ -201,7 +210,10 @@ mod tests {
         assert_eq!((connect.version, connect.client_id.as_str(), connect.clean_start), (Version::V4, "", false));
         let unsupported = Reason::UnsupportedProtocolVersion;
         assert_eq!(refused(b"\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x01a"), (Some(Version::V4), unsupported));
-        assert_eq!(refused(b"\x00\x04MQTT\x84\x02\x00\x3c\x00\x01a"), (Some(Version::V4), unsupported));
+        assert_eq!(refused(b"\x00\x04MQTT\x83\x02\x00\x3c\x00\x01a"), (Some(Version::V4), unsupported));
+        let bridge = read(b"\x00\x04MQTT\x84\xc2\x00\x3c\x00\x01a\x00\x01u\x00\x01p").unwrap();
+        assert_eq!((bridge.version, bridge.client_id.as_str(), bridge.is_bridge), (Version::V4, "a", true));
+        assert!(!connect.is_bridge);
         assert_eq!(refused(b"\x00\x04MQTT\x06\x02\x00\x3c\x00\x01a"), (Some(Version::V5), unsupported));
         assert_eq!(refused(b"\x00\x04HTTP\x04\x02\x00\x3c\x00\x01a"), (None, unsupported));
         assert_eq!(refused(b"GET / HTTP/1.1\r\n\r\n").0, None);

@@ -88,6 +88,17 @@ fn options() {
     assert_eq!(bench.take_out(conn), b"");
 }
 
+/// A bridge of mosquitto never gets its own messages back, and sees retain flags as published.
+#[test]
+fn bridge() {
+    let mut bench = Bench::default();
+    let conn = bench.open(&packet(0x10, b"\x00\x04MQTT\x84\x02\x00\x3c\x00\x03dev"));
+    bench.send(conn, &subscribe(1, "#", 1, None));
+    bench.take_out(conn);
+    bench.tail("mqtt", &[(b"x", DEV), (b"y", &[("mqtt.topic", b"r"), ("mqtt.qos", b"0"), ("mqtt.retain", b"true")])]);
+    assert_eq!(bench.take_out(conn), publish(0x31, "r", 0, None, b"y"));
+}
+
 /// Shared subscriptions, wrong filters and too many are refused one by one, in the words of the version.
 #[test]
 fn refused() {
