@@ -1,0 +1,12 @@
+//! The doors, each with the engine below it and a world around it that is all in memory: order, memory, hostile input.
+//!
+//! Everything runs from seeds: a failing test prints its seed, and `TERN_SEED` repeats it. `TERN_ROUNDS` multiplies the
+//! length of the searches.
+
+mod client;
+mod disk;
+mod kafka_fetch;
+mod kafka_hostile;
+mod kafka_memory;
+mod kafka_order;
+mod world;
