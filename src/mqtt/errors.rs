@@ -1,7 +1,6 @@
 //! MQTT 5 reason codes, what 3.1.1 says instead, and what an engine's refusal means to a publisher.
 //!
-//! Invariant: a message that is not in the log is never acknowledged with a code below 0x80. MQTT 3.1.1 cannot refuse
-//! one message, so a 3.1.1 connection is closed where a version 5 client reads a reason.
+//! MQTT 3.1.1 cannot refuse one message, so a 3.1.1 connection is closed where a version 5 client reads a reason.
 
 use crate::engine::{AppendError, TopicError};
 

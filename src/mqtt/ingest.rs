@@ -1,8 +1,8 @@
 //! A PUBLISH is appended to the log, and answered when it is durable.
 //!
 //! Invariants: nothing is allocated for a message of a known topic; an acknowledgement takes its place before its record
-//! can be durable; a message that is not in the log is never acknowledged with success. What 3.1.1 cannot be told (a
-//! refusal) ends its connection.
+//! can be durable; a message that is not in the log is never acknowledged with success, those to `$SYS` apart. What 3.1.1
+//! cannot be told (a refusal) ends its connection.
 
 use super::backend::Backend;
 use super::codec::{self, Ack, Header, PacketType, Publish, Qos, Version};
@@ -23,6 +23,9 @@ pub(super) enum Stop {
     Block(Block),
     /// The publisher is told.
     Refuse(Reason),
+    /// It is the server's own topic. 3.1.1 is answered as if all were well, as mosquitto does: a bridge announces itself
+    /// there, and closing its connection would keep it out for ever.
+    Ignore,
     /// The packet itself is wrong.
     End(Reason),
 }
@@ -153,16 +156,22 @@ impl MqttDoor {
                 Outcome::Next
             }
             (Stop::Block(block), _, _) => Outcome::Blocked(block),
-            (Stop::Refuse(reason), _, version) => {
+            (Stop::Ignore, _, Version::V4) => self.answer_now(connection, publish, Reason::Success),
+            (Stop::Ignore, _, Version::V5) => self.answer_now(connection, publish, Reason::TopicNameInvalid),
+            (Stop::Refuse(reason), _, Version::V4) => {
                 self.stats.refused += 1;
-                if version == Version::V4 {
-                    return Outcome::End(End::Because(reason));
-                }
-                take_place(connection, publish, Some(reason));
-                self.mark_dirty(connection);
-                Outcome::Next
+                Outcome::End(End::Because(reason))
             }
+            (Stop::Refuse(reason), _, Version::V5) => self.answer_now(connection, publish, reason),
         }
+    }
+
+    /// Answers a message that is not in the log.
+    fn answer_now(&mut self, connection: &mut Connection, publish: &Publish<'_>, reason: Reason) -> Outcome {
+        self.stats.refused += 1;
+        take_place(connection, publish, Some(reason));
+        self.mark_dirty(connection);
+        Outcome::Next
     }
 
     /// A record is durable, or was refused after it had been queued.

@@ -47,7 +47,9 @@ impl MqttDoor {
             }
             return Ok(partition);
         }
-        codec::topic_name(topic).map_err(Stop::End)?;
+        if codec::topic_name(topic).map_err(Stop::End)?.starts_with("$SYS/") {
+            return Err(Stop::Ignore);
+        }
         if route.topic != topic {
             route.topic.clear();
             route.topic.extend_from_slice(topic);

@@ -303,6 +303,12 @@ fn unmappable_topics() {
         assert_eq!(bench.take_out(conn), [0x40, 3, 0, packet_id as u8, 0x90]);
     }
     assert!(bench.log.appended.is_empty());
+    let bridge = bench.client("bridge");
+    bench.send(bridge, &publish(0x33, "$SYS/broker/connection/bridge/state", 1, None, b"1"));
+    assert_eq!(bench.take_out(bridge), b"\x40\x02\x00\x01");
+    bench.send(bridge, &publish(0x34, "$SYS/broker/connection/bridge/state", 2, None, b"1"));
+    assert_eq!(bench.take_out(bridge), b"\x50\x02\x00\x02");
+    assert!(bench.log.appended.is_empty());
 }
 
 /// A topic that was deleted and created again is found again; one whose partitions grew, after a while.

@@ -5,6 +5,7 @@ mod fuzz;
 mod ingest;
 mod pressure;
 mod session;
+mod speed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
