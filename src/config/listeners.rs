@@ -77,7 +77,7 @@ fn read_bound(values: &mut Values<'_>, around: &Surroundings<'_>) -> Vec<Named> 
         }
     }
     let port = values.optional_int("port").unwrap_or(9092) as u16;
-    let host = values.text("host.name").map(|assigned| assigned.value.trim());
+    let host = values.text("host.name").map(|assigned| assigned.value.trim().trim_matches(['[', ']']));
     vec![Named { name: "PLAINTEXT".to_owned(), endpoint: Endpoint::new(host.unwrap_or(around.bind_host()), port) }]
 }
 
@@ -191,7 +191,8 @@ fn read_advertised(values: &mut Values<'_>, bound: &[Named]) -> Vec<Named> {
 fn read_advertised_host(values: &mut Values<'_>, bound: &[Named]) -> Vec<Named> {
     let port = values.optional_int("advertised.port");
     let (Some(host), Some(first)) = (values.text("advertised.host.name"), bound.first()) else { return Vec::new() };
-    let endpoint = Endpoint::new(host.value.trim(), port.map_or(first.endpoint.port, |port| port as u16));
+    let endpoint =
+        Endpoint::new(host.value.trim().trim_matches(['[', ']']), port.map_or(first.endpoint.port, |port| port as u16));
     vec![Named { name: first.name.clone(), endpoint }]
 }
 

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -42,27 +42,42 @@ pub fn bind(listener: Listener, endpoint: &Endpoint) -> Result<Bound, String> {
     let (host, port) = (endpoint.host.as_str(), endpoint.port);
     let explain = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("{host}:{port} is already in use: stop the program that listens there or choose another port")
+            format!("{endpoint} is already in use: stop the program that listens there or choose another port")
         }
-        io::ErrorKind::PermissionDenied => format!("{host}:{port} may not be used: ports below 1024 need privileges"),
-        io::ErrorKind::AddrNotAvailable => format!("{host}:{port} is not an address of this machine"),
-        _ => format!("cannot listen on {host}:{port}: {error}"),
+        io::ErrorKind::PermissionDenied => format!("{endpoint} may not be used: ports below 1024 need privileges"),
+        io::ErrorKind::AddrNotAvailable => format!("{endpoint} is not an address of this machine"),
+        _ => format!("cannot listen on {endpoint}: {error}"),
     };
-    let address = resolve(host, port).map_err(explain)?;
-    let socket = open(address).map_err(explain)?;
+    let socket = match host {
+        "" | "*" => open_all(port).map_err(explain)?,
+        host => resolve(host, port).and_then(open).map_err(explain)?,
+    };
     let address = socket.local_addr().map_err(explain)?;
     Ok(Bound { listener, address, socket })
 }
 
-/// Start-up only, before any door is open: the one place where a name is looked up on this thread.
+/// Start-up only, before any door is open: the one place where a name is looked up on this thread. Of a name with
+/// several addresses an IPv4 one counts, as in Java.
 fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut addresses = (host, port).to_socket_addrs()?;
-    addresses.next().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let v4 = addresses.iter().find(|address| address.is_ipv4());
+    v4.or(addresses.first()).copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// All interfaces: both protocols by one socket, or IPv4 alone where the kernel has no other.
+fn open_all(port: u16) -> io::Result<TcpListener> {
+    let both = open((Ipv6Addr::UNSPECIFIED, port).into());
+    match both {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => open((Ipv4Addr::UNSPECIFIED, port).into()),
+        other => other,
+    }
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
+    }
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -116,15 +131,15 @@ fn admit(shell: &Rc<RefCell<Shell>>, stream: TcpStream, peer: SocketAddr, listen
 }
 
 fn set_buffers(stream: &TcpStream, buffers: &SocketBuffers) -> io::Result<()> {
-    set_option(stream, libc::SO_RCVBUF, buffers.receive_bytes)?;
-    set_option(stream, libc::SO_SNDBUF, buffers.send_bytes)
+    set_option(stream, libc::SOL_SOCKET, libc::SO_RCVBUF, buffers.receive_bytes)?;
+    set_option(stream, libc::SOL_SOCKET, libc::SO_SNDBUF, buffers.send_bytes)
 }
 
-fn set_option(stream: &TcpStream, option: libc::c_int, bytes: usize) -> io::Result<()> {
-    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+fn set_option(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int, value: usize) -> io::Result<()> {
+    let value = libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX);
     let (pointer, size) = (&raw const value, size_of_val(&value) as libc::socklen_t);
     // SAFETY: the descriptor is open, and the pointer and the size are those of `value`.
-    let result = unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, option, pointer.cast(), size) };
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, pointer.cast(), size) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -140,4 +155,28 @@ fn door_metrics(listener: Listener) -> &'static DoorMetrics {
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All interfaces take both protocols, a name takes one, and a port that is taken is told in a sentence.
+    #[test]
+    fn binds() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _inside = runtime.enter();
+        let all = bind(Listener::Http, &Endpoint::new("", 0)).unwrap();
+        let port = all.address.port();
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        if all.address.is_ipv6() {
+            assert!(std::net::TcpStream::connect(("::1", port)).is_ok());
+        }
+        let named = bind(Listener::Http, &Endpoint::new("localhost", 0)).unwrap();
+        assert!(named.address.ip().is_loopback());
+        let taken = bind(Listener::Http, &Endpoint::new("127.0.0.1", port)).err().unwrap();
+        assert!(taken.starts_with(&format!("127.0.0.1:{port} is already in use")), "{taken}");
+        let foreign = bind(Listener::Http, &Endpoint::new("192.0.2.1", 0)).err().unwrap();
+        assert_eq!(foreign, "192.0.2.1:0 is not an address of this machine");
+    }
 }
