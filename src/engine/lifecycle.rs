@@ -105,6 +105,9 @@ impl Engine {
             self.was_ready = true;
             self.create_configured(now);
             self.broker.delete_strays(self.metadata.coordinator().cluster(), fx);
+            // Nothing else may happen for long: what was just proposed leaves with this turn.
+            self.metadata.turn_end(now, fx);
+            self.follow_metadata(now, fx);
         }
     }
 

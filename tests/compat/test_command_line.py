@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from node import BINARY, Node
+from node import BINARY, Node, eventually
 
 
 def tern(*arguments, text=None, seconds=30, environment=None):
@@ -52,6 +52,13 @@ def test_everyday_commands(own_node):
     assert sorted(shown.stdout.split()) == ["one", "three", "two"]
     assert tern("topic", "delete", "notes", *bootstrap).returncode == 0
     assert "notes" not in tern("topic", "list", *bootstrap).stdout
+
+
+def test_configured_topics_exist(tmp_path):
+    """create.topics (KAFKA_CREATE_TOPICS) makes topics after start, before any client asks."""
+    node = Node(tmp_path, "create.topics=made:2:1")
+    assert eventually(lambda: os.path.isdir(f"{tmp_path}/topics/made-1"))
+    assert node.stop() == 0
 
 
 def test_inspect_names_damage(tmp_path):
