@@ -2,6 +2,8 @@
 //!
 //! Doors translate these into the codes of their protocol; nothing here is one.
 
+use crate::effect::DiskError;
+
 /// What is wrong with a batch that a client sent. Sending the same bytes again cannot succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchFault {
@@ -51,6 +53,15 @@ pub enum AppendError {
 impl From<BatchFault> for AppendError {
     fn from(fault: BatchFault) -> AppendError {
         AppendError::BadBatch(fault)
+    }
+}
+
+impl From<DiskError> for AppendError {
+    fn from(error: DiskError) -> AppendError {
+        match error {
+            DiskError::Full => AppendError::DiskFull,
+            other => AppendError::Storage(other.to_string()),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::produce::disk_refusal;
 use super::{Answer, Broker, Door, PartitionKey, Waiter, producer_snapshot};
 use crate::effect::{DiskDone, DiskError, Effect, Effects};
 use crate::log::LogEvent;
@@ -130,7 +129,7 @@ impl Broker {
         if let Some(partition) = self.partitions.get_mut(key) {
             partition.open_batch = None; // its offsets lie above `from`
         }
-        self.fail_waiters(key, from, &disk_refusal(error));
+        self.fail_waiters(key, from, &error.into());
         let knew_producers = self.producers.any(key);
         self.producers.roll_back(key, from);
         if knew_producers {

@@ -43,7 +43,7 @@ use crate::effect::Effects;
 use crate::limits;
 use crate::log::{LogEvent, LogKey, Logs};
 use crate::memory::Account;
-use crate::types::{Instant, NodeId, Now, Offset, PartitionIndex, Ticket, TopicId};
+use crate::types::{Instant, NodeId, Now, Offset, PartitionIndex, Ticket, Timers, TopicId};
 use changes::LocalTopics;
 use fetch::Lookup;
 use key::KeyTable;
@@ -120,6 +120,8 @@ pub struct Broker {
     strays_of: BTreeSet<TopicId>,
     file_tasks: BTreeMap<Ticket, FileTask>,
     next_ticket: u64,
+    /// When partitions whose logs the disk refused are tried again.
+    retries: Timers<PartitionKey>,
     /// Partitions whose logs are neither open nor given up.
     opening: usize,
     is_started: bool,
@@ -165,6 +167,7 @@ impl Broker {
             strays_of: BTreeSet::new(),
             file_tasks: BTreeMap::new(),
             next_ticket: 0,
+            retries: Timers::default(),
             opening: 0,
             is_started: false,
             is_identifying: false,
@@ -276,13 +279,15 @@ impl Broker {
     /// Does what is due by time.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         self.producers.expire(now.mono);
+        self.retry(now, fx);
         self.logs.on_time(now, fx);
         self.take_events(now, fx);
     }
 
     /// When `on_time` should be called.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.logs.next_deadline(), self.producers.next_expiry()].into_iter().flatten().min()
+        let deadlines = [self.logs.next_deadline(), self.producers.next_expiry(), self.retries.earliest()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Takes no more appends, writes what there is, notes everything for the next start; `is_stopped` follows.

@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 use super::partition::{LogState, Partition};
 use super::producer_snapshot;
-use super::{AppendError, Broker, PartitionKey};
+use super::{Broker, PartitionKey};
 use crate::coordinator::Cluster;
 use crate::effect::{DiskDone, DiskError, DiskOp, Effects, Lane, LogDir, ProducerBatch, Root};
 use crate::log::{LogKey, Opened};
@@ -34,6 +34,9 @@ use super::producers::WrittenBatch;
 pub(super) const TICKET_OWNER: u8 = 3;
 
 const METADATA_BYTES_MAX: usize = 4096;
+
+/// What the disk refused to open is tried again after so long.
+const RETRY_MS: u64 = 10_000;
 
 /// A small file that is being read or written.
 #[derive(Clone, Debug)]
@@ -204,7 +207,8 @@ impl Broker {
                 Err(error) => {
                     tracing::error!("{dir} cannot be emptied: {error}");
                     self.busy_dirs.remove(&dir);
-                    self.give_up(&dir, &error);
+                    self.found_dirs.insert(dir.clone()); // whose it is must be asked again
+                    self.give_up(now, &dir, &error);
                 }
             }
             return;
@@ -218,7 +222,7 @@ impl Broker {
                 partition.log = None;
                 let dir = partition.dir.clone();
                 tracing::error!("partition {dir} is not served, its log cannot be opened: {error}");
-                self.give_up(&dir, &error);
+                self.give_up(now, &dir, &error);
             }
         }
     }
@@ -230,10 +234,11 @@ impl Broker {
         for warning in &opened.warnings {
             tracing::warn!("{dir}: {warning}");
         }
-        partition.state = LogState::Open;
+        if std::mem::replace(&mut partition.state, LogState::Open) == LogState::Opening {
+            self.opening -= 1;
+        }
         partition.log_start = opened.marks.start;
         partition.durable = opened.marks.durable;
-        self.opening -= 1;
         self.logs.set_config(log, partition.settings.log.clone());
         if !std::mem::replace(&mut partition.is_named, true) {
             self.write_file(metadata_name(&dir), metadata(topic_id), fx);
@@ -241,17 +246,25 @@ impl Broker {
         self.advance(key);
     }
 
-    fn give_up(&mut self, dir: &Arc<str>, error: &DiskError) {
+    /// The disk refuses the log of a partition for now.
+    fn give_up(&mut self, now: Now, dir: &Arc<str>, error: &DiskError) {
         let key = self.partitions.iter().find(|(_, partition)| partition.dir == *dir).map(|(key, _)| key);
         let Some(key) = key else { return };
         if let Some(partition) = self.partitions.get_mut(key)
-            && partition.state == LogState::Opening
+            && std::mem::replace(&mut partition.state, LogState::Failed(error.clone())) == LogState::Opening
         {
-            partition.state = LogState::Failed(error.to_string());
             self.opening -= 1;
         }
-        self.fail_waiters(key, Offset(-1), &AppendError::Storage(error.to_string()));
+        self.retries.set(key, now.mono.plus_millis(RETRY_MS));
+        self.fail_waiters(key, Offset(-1), &error.clone().into());
         self.wake_watches(key);
+    }
+
+    /// Tries again to open what the disk refused.
+    pub(super) fn retry(&mut self, now: Now, fx: &mut Effects) {
+        while let Some(key) = self.retries.expired(now.mono) {
+            self.begin_open(now, key, fx);
+        }
     }
 
     /// Deletes the files of an open log; its directory is busy until they are gone.

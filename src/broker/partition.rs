@@ -11,6 +11,7 @@ use super::open_batch::OpenBatch;
 use super::settings::TopicSettings;
 use super::{Acks, AppendError, ReadError};
 use crate::coordinator::cluster::Replicas;
+use crate::effect::DiskError;
 use crate::log::LogKey;
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 
@@ -45,8 +46,8 @@ pub(super) enum LogState {
     Opening,
     /// Ready.
     Open,
-    /// The disk refused it, for that reason. A restart tries again.
-    Failed(String),
+    /// The disk refused it, for that reason. It is tried again after a pause.
+    Failed(DiskError),
 }
 
 /// A partition with a replica on this node.
@@ -89,7 +90,7 @@ impl Partition {
     pub fn appendable(&self, acks: Acks) -> Result<LogKey, AppendError> {
         let log = match (&self.state, self.log) {
             (LogState::Open, Some(log)) if self.is_leader => log,
-            (LogState::Failed(sentence), _) => return Err(AppendError::Storage(sentence.clone())),
+            (LogState::Failed(error), _) => return Err(error.clone().into()),
             _ => return Err(AppendError::NotLeader),
         };
         let needed = self.settings.min_insync_replicas.min(self.replica_count);
@@ -103,7 +104,7 @@ impl Partition {
     pub fn readable(&self) -> Result<LogKey, ReadError> {
         match (&self.state, self.log) {
             (LogState::Open, Some(log)) if self.is_leader => Ok(log),
-            (LogState::Failed(sentence), _) => Err(ReadError::Storage(sentence.clone())),
+            (LogState::Failed(error), _) => Err(ReadError::Storage(error.to_string())),
             _ => Err(ReadError::NotLeader),
         }
     }

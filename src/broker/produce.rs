@@ -12,7 +12,6 @@ use super::producers::{ProducedBatch, Verdict, WrittenBatch};
 use super::settings::TopicSettings;
 use super::{Acks, Answer, AppendError, AppendedAt, BatchFault, Broker, PartitionKey, Waiter};
 use crate::config::TimestampType;
-use crate::effect::DiskError;
 use crate::log;
 use crate::memory::Grant;
 use crate::record::{BatchInfo, NewRecord, RecordError, set_max_timestamp, validate_produced};
@@ -275,14 +274,6 @@ pub(super) fn refusal(error: log::AppendError) -> AppendError {
         log::AppendError::NotOpen => AppendError::NotLeader,
         log::AppendError::BadBatch => BatchFault::Corrupt.into(),
         log::AppendError::OffsetsExhausted => AppendError::Storage(error.to_string()),
-        log::AppendError::Disk(error) => disk_refusal(error),
-    }
-}
-
-/// Why the disk lost or refused an append.
-pub(super) fn disk_refusal(error: DiskError) -> AppendError {
-    match error {
-        DiskError::Full => AppendError::DiskFull,
-        other => AppendError::Storage(other.to_string()),
+        log::AppendError::Disk(error) => error.into(),
     }
 }
