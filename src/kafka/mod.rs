@@ -174,7 +174,6 @@ impl KafkaDoor {
 impl Protocol for KafkaDoor {
     fn accepted(&mut self, now: Now, conn: ConnId, listener: u8, _peer: SocketAddr, _fx: &mut Effects) {
         METRICS.kafka.connections.add(1);
-        METRICS.kafka.connections_accepted.inc();
         let index = conn.index as usize;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);

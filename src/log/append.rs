@@ -15,6 +15,7 @@ use super::state::{Log, Phase, Wish};
 use super::{AppendError, Appended, LogEvent, LogKey, Logs, SEGMENT_BYTES_MAX};
 use crate::effect::{DiskError, Effects, JournalPlace, LogJob, PartSync, SegmentMeta, WritePart, WriteRound};
 use crate::memory::Grant;
+use crate::metrics::METRICS;
 use crate::record::{self, BatchHeader};
 use crate::types::{LeaderEpoch, Now, Offset, Timestamp};
 
@@ -86,11 +87,14 @@ impl Logs {
             }
         }
         let batches = std::mem::take(&mut self.queued_batches);
-        self.queued_bytes = 0;
+        let bytes = std::mem::take(&mut self.queued_bytes);
         if parts.is_empty() {
             return;
         }
         let journal = self.plan(&mut parts, &logs);
+        METRICS.disk.round_batches.observe(batches as u64);
+        METRICS.disk.round_bytes.observe(bytes);
+        METRICS.disk.rounds_journalled.add(journal.is_some().into());
         let round = WriteRound { files: Arc::clone(&self.files), parts, journal, journal_broken: false };
         self.is_round_in_flight = true;
         let job = Job::Round { logs, sent: now.mono, batches, journal };

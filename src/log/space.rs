@@ -7,6 +7,7 @@
 use super::logs::{Due, Job};
 use super::{LogEvent, Logs};
 use crate::effect::{DiskError, Effects, LogDone, LogJob, SpaceJob};
+use crate::metrics::METRICS;
 use crate::types::Now;
 
 /// How long until a disk that refused is asked again.
@@ -50,6 +51,7 @@ impl Logs {
     pub(super) fn found_full(&mut self, now: Now, fx: &mut Effects, events: &mut Vec<LogEvent>) {
         if self.space.refused != Some(DiskError::Full) {
             self.space.refused = Some(DiskError::Full);
+            METRICS.disk.full.set(1);
             events.push(LogEvent::SpaceLow);
             self.ask_space(true, fx);
         }
@@ -73,6 +75,7 @@ impl Logs {
         let has_room = matches!(result, Ok(LogDone::Space { reserve_held: true, .. }));
         if has_room && self.space.refused == Some(DiskError::Full) {
             self.space.refused = None;
+            METRICS.disk.full.set(0);
             events.push(LogEvent::SpaceBack);
             return;
         }
