@@ -31,7 +31,7 @@ pub use crate::broker::{
     ReadError, Waiter,
 };
 pub use crate::coordinator::cluster;
-pub use crate::coordinator::{Cluster, PartitionState, Topic, Txn, TxnResult};
+pub use crate::coordinator::{Cluster, PartitionState, Topic, Tree, Txn, TxnResult};
 pub use crate::record::NewRecord;
 pub use completion::{Completion, TopicDone};
 pub use configs::{ConfigEntry, ConfigSource, ConfigType};
@@ -87,6 +87,16 @@ impl Engine {
     /// What the tree says about brokers and topics, as this node has applied it.
     pub fn view(&self) -> &Cluster {
         self.metadata.coordinator().cluster()
+    }
+
+    /// The znodes, as this node has applied them.
+    pub fn tree(&self) -> &Tree {
+        self.metadata.coordinator().tree()
+    }
+
+    /// Bytes of the quorum's log on the disk; a snapshot stands for what is older.
+    pub fn quorum_log_bytes(&self) -> u64 {
+        self.metadata.quorum().log_bytes()
     }
 
     /// Proposes a transaction on the tree; always answers with `Completion::Proposed`, after it was applied here.

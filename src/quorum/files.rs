@@ -45,7 +45,9 @@ impl Quorum {
         let ticket = Ticket(TICKET_OWNER << 56 | self.next_ticket);
         self.next_ticket += 1;
         self.jobs.insert(ticket, job);
-        fx.disk(Lane::Quorum, ticket, op);
+        // A large snapshot must not hold up the log: it has time, and nothing else of the quorum waits for it.
+        let is_snapshot = matches!(job, Job::WriteSnapshot | Job::SyncSnapshot);
+        fx.disk(if is_snapshot { Lane::Janitor } else { Lane::Quorum }, ticket, op);
     }
 
     pub(super) fn job_done(&mut self, now: Now, job: Job, result: Result<DiskDone, DiskError>, fx: &mut Effects) {

@@ -7,6 +7,9 @@ use super::{Quorum, SnapshotProgress, Stage};
 use crate::effect::{DiskError, Effects};
 use crate::types::Offset;
 
+/// A snapshot is synced every so many bytes: one large sync would stall the disk for the log as well.
+const SYNC_BYTES: u64 = 1024 * 1024;
+
 /// What is known about the log's growth, and the snapshot under way.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
@@ -18,6 +21,7 @@ pub(super) struct Snapshots {
     writer: Option<SnapshotWriter>,
     is_writing: bool,
     is_ending: bool,
+    synced_bytes: u64,
     /// The version of the state that names the new snapshot.
     marking: Option<(u64, SnapshotMark)>,
     last_bytes: u64,
@@ -52,7 +56,7 @@ impl Quorum {
         let (writer, header) = SnapshotWriter::begin(self.applied, term, slot);
         let snapshots = &mut self.snapshots;
         (snapshots.writer, snapshots.is_writing, snapshots.is_ending) = (Some(writer), true, false);
-        (snapshots.is_asked, snapshots.log_bytes) = (true, 0);
+        (snapshots.is_asked, snapshots.log_bytes, snapshots.synced_bytes) = (true, 0, 0);
         self.write_part(snapshot_file::name(slot), 0, header, fx);
         true
     }
@@ -90,17 +94,24 @@ impl Quorum {
     pub(super) fn snapshot_written(&mut self, result: Result<(), DiskError>, fx: &mut Effects) {
         let Some(writer) = &self.snapshots.writer else { return };
         match result {
-            Ok(()) if self.snapshots.is_ending => self.sync_file(snapshot_file::name(writer.mark.slot), fx),
+            Ok(()) if self.snapshots.is_ending || writer.mark.bytes - self.snapshots.synced_bytes >= SYNC_BYTES => {
+                self.snapshots.synced_bytes = writer.mark.bytes;
+                self.sync_file(snapshot_file::name(writer.mark.slot), fx);
+            }
             Ok(()) => self.snapshots.is_writing = false,
             Err(error) => self.snapshot_failed(error),
         }
     }
 
     pub(super) fn snapshot_synced(&mut self, result: Result<(), DiskError>, fx: &mut Effects) {
-        let Some(writer) = self.snapshots.writer.take() else { return };
         if let Err(error) = result {
             return self.snapshot_failed(error);
         }
+        self.snapshots.is_writing = false;
+        if !self.snapshots.is_ending {
+            return;
+        }
+        let Some(writer) = self.snapshots.writer.take() else { return };
         self.state.snapshot = Some(writer.mark);
         self.snapshots.marking = Some((self.state_version + 1, writer.mark));
         self.change_state(fx);
