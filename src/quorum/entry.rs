@@ -1,9 +1,10 @@
 //! One entry of the quorum's log as a record batch: offset = index, leader epoch = term, one record without key.
 //!
-//! The record's value: version (1), kind (1), commit index (8, big-endian) and durable index (8), both as known when it
-//! was appended, data. The commit index lets a restart apply what was surely committed before it talks to anybody, at no
-//! sync's cost. The durable index tells a torn write from rot: damage before an entry that knew the damaged one to be
-//! durable is rot. Offset 0, which is no index, holds a batch of kind `Origin`, so that both count alike.
+//! The record's value, integers big-endian: version (1), kind (1), index (8) and term (8) again, because a batch's CRC
+//! covers neither its offset nor its epoch, commit index (8) and durable index (8), both as known when it was appended,
+//! data. The commit index lets a restart apply what was surely committed before it talks to anybody, at no sync's cost.
+//! The durable index tells a torn write from rot: damage before an entry that knew the damaged one to be durable is rot.
+//! Offset 0, which is no index, holds a batch of kind `Origin`, so that both count alike.
 
 use bytes::{Bytes, BytesMut};
 use raft::eraftpb::{Entry, EntryType};
@@ -12,10 +13,10 @@ use crate::record::{BatchBuilder, BatchView, NewRecord, RecordError, open};
 use crate::types::{LeaderEpoch, Offset, Reader, Timestamp};
 
 const VERSION: u8 = 1;
-const VALUE_HEADER_BYTES: usize = 18;
+const VALUE_HEADER_BYTES: usize = 34;
 
 /// What a batch and its record add to an entry's data at most, and what the entry itself needs in memory.
-pub const ENTRY_OVERHEAD_BYTES: usize = 160;
+pub const ENTRY_OVERHEAD_BYTES: usize = 192;
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub fn epoch_of(term: u64) -> LeaderEpoch {
 fn seal_record(kind: Kind, known: Known, data: &[u8], now: Timestamp, index: u64, term: u64) -> BytesMut {
     let mut value = Vec::with_capacity(VALUE_HEADER_BYTES + data.len());
     value.extend_from_slice(&[VERSION, kind as u8]);
+    value.extend_from_slice(&index.to_be_bytes());
+    value.extend_from_slice(&term.to_be_bytes());
     value.extend_from_slice(&known.commit.to_be_bytes());
     value.extend_from_slice(&known.durable.to_be_bytes());
     value.extend_from_slice(data);
@@ -83,8 +86,8 @@ pub fn unseal(batch: &BatchView<'_>, entry_bytes_max: usize) -> Result<Option<St
     let record = records.next().ok_or_else(|| wrong("is empty"))?.map_err(unreadable)?;
     let value = record.value.ok_or_else(|| wrong("has no value"))?;
     let mut reader = Reader::new(value);
-    let mut header = || Ok((reader.u8()?, reader.u8()?, reader.u64()?, reader.u64()?));
-    let (version, kind, commit, durable) =
+    let mut header = || Ok((reader.u8()?, reader.u8()?, [reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?]));
+    let (version, kind, [own_index, own_term, commit, durable]) =
         header().map_err(|error: crate::types::ReadError| wrong(&error.to_string()))?;
     if version != VERSION {
         return Err(wrong(&format!("has format {version}, this program reads {VERSION}")));
@@ -101,8 +104,11 @@ pub fn unseal(batch: &BatchView<'_>, entry_bytes_max: usize) -> Result<Option<St
     if index.0 <= 0 || term <= 0 || batch.record_count() != 1 {
         return Err(wrong("has an impossible index, term or number of records"));
     }
-    entry.index = index.0 as u64;
-    entry.term = term as u64;
+    if (own_index, own_term) != (index.0 as u64, term as u64) {
+        return Err(wrong(&format!("is damaged: it is entry {own_index} of term {own_term}")));
+    }
+    entry.index = own_index;
+    entry.term = own_term;
     entry.data = Bytes::copy_from_slice(value.get(VALUE_HEADER_BYTES..).unwrap_or_default());
     Ok(Some(Stored { entry, known: Known { commit, durable } }))
 }

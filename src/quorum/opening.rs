@@ -48,6 +48,8 @@ pub(super) struct Replaying {
     is_reading: bool,
     /// The first entry that cannot be read, and why.
     damage: Option<(u64, String)>,
+    /// The last entry that could be read after it.
+    witness: u64,
 }
 
 impl Quorum {
@@ -149,6 +151,7 @@ impl Quorum {
             queued: compacted,
             is_reading: false,
             damage: None,
+            witness: 0,
         }));
         self.proceed_opening(now, fx);
     }
@@ -237,15 +240,21 @@ impl Quorum {
             self.out.push_back(super::Out::Entry(entry.clone()));
         }
         replaying.cache.release(replaying.queued);
-        if let (Some((index, sentence)), true) = (&replaying.damage, replaying.next >= replaying.end) {
-            // No entry after it knew it to be durable: it is what a power cut left of the last writes.
-            replaying.is_reading = true;
-            let (index, warning) =
-                (*index, format!("the quorum's log is cut at entry {index}, never synced: {sentence}"));
-            self.warn(warning);
-            if let Some(log) = self.log {
-                self.logs.truncate(now, log, Offset(index as i64), fx);
-            }
+        let Some((index, sentence)) = replaying.damage.as_ref().filter(|_| replaying.next >= replaying.end) else {
+            return;
+        };
+        if replaying.witness + 1 != replaying.end {
+            let sentence =
+                format!("entry {index} of the quorum's log is lost, and nothing after it can be read: {sentence}");
+            return self.fail(sentence);
+        }
+        // The last entry did not know it to be durable, nor did any between: it is what a power cut left of the last
+        // writes.
+        replaying.is_reading = true;
+        let (index, warning) = (*index, format!("the quorum's log is cut at entry {index}, never synced: {sentence}"));
+        self.warn(warning);
+        if let Some(log) = self.log {
+            self.logs.truncate(now, log, Offset(index as i64), fx);
         }
     }
 
@@ -342,6 +351,7 @@ impl Replaying {
                 if stored.known.durable >= *damaged {
                     return Err(format!("entry {damaged} of the quorum's log was durable and is lost: {sentence}"));
                 }
+                self.witness = self.witness.max(index);
                 self.next = self.next.max(index + 1);
                 continue;
             }
