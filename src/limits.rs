@@ -216,3 +216,20 @@ pub const MQTT_DECOMPRESSED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Wall time before this is not believed: 2026-11-01. A board without a battery boots in the past; set anew with each
 /// release.
 pub const CLOCK_FLOOR_MS: i64 = 1_793_491_200_000;
+
+/// A group's name, as long as a record key's may well be.
+pub const GROUP_NAME_BYTES_MAX: usize = 16 * 1024;
+
+/// What one member of a group may bring: names and metadata for its assignors, and what keeping them takes.
+pub const GROUP_MEMBER_METADATA_BYTES_MAX: usize = 256 * 1024;
+
+/// How long a member may wait in its first JoinGroup; after that it is taken for gone and must come again.
+pub const GROUP_NEW_MEMBER_MS_MAX: u64 = 5 * 60 * 1000;
+
+/// How often offsets are looked at that may have expired.
+pub const GROUPS_EXPIRY_CHECK_MS: u64 = 10 * 60 * 1000;
+
+/// Bytes of `__consumer_offsets` that are read at once when a coordinator starts.
+pub const GROUPS_LOAD_BYTES: usize = 64 * 1024;
+
+const _: () = assert!(GROUP_NAME_BYTES_MAX < i16::MAX as usize);

@@ -24,6 +24,7 @@ mod producer_snapshot;
 mod settings;
 mod waiter;
 mod watches;
+pub mod groups;
 pub mod producers;
 pub mod topic_keys;
 
@@ -43,7 +44,7 @@ use crate::effect::Effects;
 use crate::limits;
 use crate::log::{LogEvent, LogKey, Logs};
 use crate::memory::Account;
-use crate::types::{Instant, NodeId, Now, Offset, PartitionIndex, Ticket, Timers, TopicId};
+use crate::types::{Instant, NodeId, Now, Offset, PartitionIndex, Ticket, Timers, Timestamp, TopicId};
 use changes::LocalTopics;
 use fetch::Lookup;
 use key::KeyTable;
@@ -201,6 +202,11 @@ impl Broker {
     /// True when the last clean stop is complete.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped
+    }
+
+    /// Wall time as far as it can be believed; never runs backwards.
+    pub fn broker_time(&self, now: Now) -> Timestamp {
+        self.logs.broker_time(now)
     }
 
     /// True while appends are refused because the disk is full.

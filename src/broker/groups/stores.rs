@@ -1,0 +1,146 @@
+//! Records on their way to the log, and what happens once they are there.
+//!
+//! Invariant: each token is ended once; what is held for records under way is granted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::member::MemberProtocol;
+use super::offsets::CommitUnderWay;
+use super::{Context, Group, GroupAnswer, GroupError, Groups, JoinRefusal, State, group_of};
+use crate::broker::Waiter;
+use crate::memory::Grant;
+use crate::types::{Now, PartitionIndex};
+
+/// What a leader's assignor has made.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub group: u32,
+    pub generation: i32,
+    pub by_member: BTreeMap<Arc<str>, (Bytes, Grant)>,
+}
+
+/// What a static member was before another process took its place.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    pub member: Arc<str>,
+    pub rebalance_timeout_ms: i32,
+    pub session_timeout_ms: i32,
+    pub protocols: Vec<MemberProtocol>,
+}
+
+/// What is to happen when records are durable or refused.
+#[derive(Debug)]
+pub(super) enum Store {
+    /// Nothing.
+    Nobody,
+    /// A leader's assignment holds.
+    Assignment(Assignment),
+    /// A static member has come back under another id.
+    Replacement { group: u32, member: Arc<str>, before: Replaced, leader_before: Arc<str>, may_skip: bool },
+    /// Offsets are committed.
+    Commit(CommitUnderWay),
+    /// Somebody is told.
+    Tell(Waiter),
+}
+
+/// Everything under way.
+#[derive(Debug, Default)]
+pub(super) struct Stores {
+    by_token: BTreeMap<u32, (PartitionIndex, Store)>,
+    last_token: u32,
+}
+
+impl Stores {
+    /// A token for records that go to `partition`.
+    pub fn begin(&mut self, partition: PartitionIndex, store: Store) -> u32 {
+        self.last_token = self.last_token.wrapping_add(1);
+        self.by_token.insert(self.last_token, (partition, store));
+        self.last_token
+    }
+
+    /// Takes what waits for the token.
+    pub fn end(&mut self, token: u32) -> Option<Store> {
+        self.by_token.remove(&token).map(|(_, store)| store)
+    }
+
+    /// Commits under way.
+    pub fn commits(&mut self) -> impl Iterator<Item = &mut CommitUnderWay> {
+        self.by_token.values_mut().filter_map(|(_, store)| match store {
+            Store::Commit(commit) => Some(commit),
+            _ => None,
+        })
+    }
+
+    /// Tokens of a partition.
+    pub fn of(&self, partition: PartitionIndex) -> Vec<u32> {
+        self.by_token.iter().filter(|(_, (of, _))| *of == partition).map(|(token, _)| *token).collect()
+    }
+}
+
+impl Groups {
+    /// The records of an `Output::Append` are durable, or one of them was refused.
+    pub fn stored(&mut self, now: Now, token: u32, result: Result<(), GroupError>) {
+        let Some(store) = self.cx.stores.end(token) else { return };
+        match store {
+            Store::Nobody => {}
+            Store::Tell(waiter) => self.cx.answer(waiter, GroupAnswer::Stored(result)),
+            Store::Commit(commit) => self.commit_stored(commit, result),
+            Store::Assignment(assignment) => {
+                if let Some(group) = group_of(&mut self.by_name, &self.names, assignment.group) {
+                    group.assignment_stored(&mut self.cx, now, assignment, result);
+                }
+            }
+            Store::Replacement { group, member, before, leader_before, may_skip } => {
+                if let Some(group) = group_of(&mut self.by_name, &self.names, group) {
+                    match result {
+                        Ok(()) => group.replacement_stored(&mut self.cx, now, &member, leader_before, may_skip),
+                        Err(error) => group.undo_replacement(&mut self.cx, &member, before, error),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Group {
+    /// A static member is back, and nothing else has changed: its assignment stands.
+    fn replacement_stored(
+        &mut self,
+        cx: &mut Context,
+        now: Now,
+        id: &Arc<str>,
+        leader_before: Arc<str>,
+        may_skip: bool,
+    ) {
+        if self.state != State::Stable {
+            return; // a rebalance has begun: it waits for that one
+        }
+        let is_leader = self.leader.as_ref() == Some(id);
+        let roster = if is_leader && may_skip { self.roster() } else { Vec::new() };
+        let mut joined = self.joined(id, roster);
+        joined.skip_assignment = is_leader && may_skip;
+        if !may_skip {
+            // A client that believes itself a follower leaves the assignment alone.
+            joined.leader = leader_before;
+        }
+        if let Some(waiter) = self.members.get_mut(id).and_then(|member| member.joining.take()) {
+            cx.answer(waiter, GroupAnswer::Joined(Ok(joined)));
+        }
+        self.keep_alive(cx, now, id);
+    }
+
+    fn undo_replacement(&mut self, cx: &mut Context, id: &Arc<str>, before: Replaced, error: GroupError) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        member.rebalance_timeout_ms = before.rebalance_timeout_ms;
+        member.session_timeout_ms = before.session_timeout_ms;
+        member.protocols = before.protocols;
+        if let Some(waiter) = member.joining.take() {
+            let refusal = JoinRefusal { error, member: "".into() };
+            cx.answer(waiter, GroupAnswer::Joined(Err(refusal)));
+        }
+        self.rename(id, &before.member);
+    }
+}
