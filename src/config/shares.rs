@@ -23,6 +23,8 @@ pub struct Shares {
     pub allocator_bytes: usize,
     /// Entries of the quorum's log that are not applied everywhere yet.
     pub quorum_bytes: usize,
+    /// Consumer groups, their members and offsets.
+    pub group_bytes: usize,
     /// Kernel socket buffers beyond the least that each connection has.
     pub kernel_bytes: usize,
     /// Request frames of the Kafka door, until their batches are written.
@@ -61,7 +63,7 @@ impl CountLimits {
     pub fn new(budget_bytes: usize) -> CountLimits {
         let variable = variable_bytes(budget_bytes);
         CountLimits {
-            connections: variable / 8 * 3 / CONNECTION_BYTES,
+            connections: variable / 16 * 5 / CONNECTION_BYTES,
             partitions: variable / 8 / PARTITION_STATE_BYTES,
             producers: variable / 32 / PRODUCER_STATE_BYTES,
             tree_bytes: variable / 8,
@@ -87,7 +89,7 @@ impl Shares {
     /// Divides the budget of `memory` after its counts.
     pub fn new(memory: &MemoryConfig) -> Shares {
         let variable = variable_bytes(memory.budget_bytes);
-        let (quorum_bytes, kernel_bytes) = (variable / 32, variable / 8);
+        let (quorum_bytes, kernel_bytes, group_bytes) = (variable / 32, variable / 8, variable / 16);
         // On 32 bits even a product may overflow: what cannot be counted leaves nothing to flow.
         let taken = [
             memory.connections_max.saturating_mul(CONNECTION_BYTES),
@@ -96,11 +98,13 @@ impl Shares {
             memory.tree_bytes,
             quorum_bytes,
             kernel_bytes,
+            group_bytes,
         ];
         let sixteenth = taken.into_iter().fold(variable, usize::saturating_sub) / 16;
         Shares {
             allocator_bytes: memory.budget_bytes / 16,
             quorum_bytes,
+            group_bytes,
             kernel_bytes,
             kafka_request_bytes: sixteenth * 6,
             response_bytes: sixteenth * 5,

@@ -51,6 +51,8 @@ pub struct Accounts {
     pub mqtt_outgoing: Account,
     /// Proposals and entries of the quorum's log that are not applied yet.
     pub quorum: Account,
+    /// Consumer groups, their members and offsets.
+    pub groups: Account,
     /// Kernel socket buffers beyond the least.
     pub kernel_sockets: Account,
 }
@@ -77,6 +79,7 @@ impl Accounts {
             mqtt_batches: Account::new(shares.mqtt_batch_bytes),
             mqtt_outgoing: Account::new(shares.mqtt_outgoing_bytes),
             quorum: Account::new(shares.quorum_bytes),
+            groups: Account::new(shares.group_bytes),
             kernel_sockets: Account::new(shares.kernel_bytes),
         }
     }
@@ -167,6 +170,7 @@ fn lines(memory: &MemoryConfig, accounts: &Accounts) -> Vec<Line> {
         fixed("producers", memory.producers_max, PRODUCER_STATE_BYTES, "memory.producers.max; then the oldest goes"),
         fixed("tree", 1, memory.tree_bytes, "memory.tree.bytes; then znodes are refused"),
         drawn("quorum", &accounts.quorum, "entries not applied yet; then proposals are refused"),
+        drawn("groups", &accounts.groups, "members and offsets; then joins and commits are refused"),
         drawn("Kafka requests", &accounts.kafka_requests, "frames until they are written; then reading pauses"),
         drawn("responses", &accounts.responses, "until they are sent; then fetches wait"),
         drawn("MQTT packets", &accounts.mqtt_frames, "larger ones until they are parsed; then reading pauses"),
@@ -214,7 +218,7 @@ mod tests {
         let sentence = Table::new(&config).unwrap_err();
         assert_eq!(
             sentence,
-            "the memory table adds up to 819.7 MiB, more than memory.budget=64 MiB; partitions takes 781.2 MiB: lower its \
+            "the memory table adds up to 823.1 MiB, more than memory.budget=64 MiB; partitions takes 781.2 MiB: lower its \
              count or raise memory.budget"
         );
     }

@@ -123,7 +123,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("producer.id.expiration.ms", POSITIVE, "86400000", "silence after which a producer is forgotten"),
     // Groups.
-    key("offsets.topic.num.partitions", COUNT, "50", "partitions of __consumer_offsets"),
+    key("offsets.topic.num.partitions", COUNT, "8", "partitions of __consumer_offsets"),
     key("offsets.topic.replication.factor", Kind::Int { min: 1, max: 255 }, "3", "copies of __consumer_offsets"),
     key("offsets.topic.segment.bytes", BYTES, "104857600", "a segment's size of __consumer_offsets"),
     key("offsets.retention.minutes", COUNT, "10080", "how long an empty group's offsets stay"),
