@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    AppendError, AppendedAt, FoundOffset, PartitionKey, ProducerIdError, ProposeError, ReadData, ReadError, TopicError,
-    TxnResult,
+    AppendError, AppendedAt, FoundOffset, GroupError, JoinRefusal, Joined, PartitionKey, ProducerIdError, ProposeError,
+    ReadData, ReadError, Synced, TopicError, TxnResult,
 };
 use crate::types::{Offset, ProducerEpoch, ProducerId, TopicId};
 
@@ -44,6 +44,12 @@ pub enum Completion {
     Topics(Vec<(Arc<str>, Result<TopicDone, TopicError>)>),
     /// `init_producer_id`.
     ProducerId(Result<(ProducerId, ProducerEpoch), ProducerIdError>),
+    /// `join_group`: the generation that the member is in.
+    Joined(Result<Joined, JoinRefusal>),
+    /// `sync_group`: what the member reads.
+    Synced(Result<Synced, GroupError>),
+    /// `commit_offsets`, `delete_offsets`, `delete_group`: durable, or not.
+    Stored(Result<(), GroupError>),
     /// `delete_records`: the new log start offset.
     RecordsDeleted { partition: PartitionKey, result: Result<Offset, ReadError> },
 }

@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use super::groups::Coordination;
 use super::metadata::{Metadata, quorum_config};
 use super::proposals::Purpose;
 use super::{
@@ -20,7 +21,7 @@ use super::{
 use crate::broker::{Answer, Broker, BrokerLimits};
 use crate::config::{CleanupPolicy, Config, TopicToCreate};
 use crate::coordinator::cluster::Endpoint;
-use crate::coordinator::{TreeLimits, builders};
+use crate::coordinator::{Change, TreeLimits, builders};
 use crate::effect::{DiskDone, DiskError, Effect, Effects};
 use crate::log::{Logs, LogsConfig};
 use crate::memory::Accounts;
@@ -53,6 +54,8 @@ impl Engine {
         let quorum = quorum_config(&config, accounts.quorum.clone(), clock_floor);
         let metadata = Metadata::new(quorum, tree, &mut rng);
         let duties = Duties::new(config.node_id, endpoints(&config), &mut rng);
+        let (memory, reads) = (accounts.groups.clone(), accounts.responses.clone());
+        let coordination = Coordination::new(&config, memory, reads, Rng::new(rng.next()));
         Engine {
             config,
             metadata,
@@ -65,6 +68,7 @@ impl Engine {
             duties,
             topics: TopicCommands::default(),
             producer_ids: ProducerIds::default(),
+            coordination,
             completions: Default::default(),
         }
     }
@@ -99,6 +103,7 @@ impl Engine {
     pub fn turn_end(&mut self, now: Now, fx: &mut Effects) {
         self.metadata.turn_end(now, fx);
         self.follow_metadata(now, fx);
+        self.coordinate(now, fx);
         self.broker.turn_end(now, fx);
         self.follow_broker(fx);
         if !self.was_ready && self.is_ready() {
@@ -115,14 +120,20 @@ impl Engine {
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         self.metadata.on_time(now, fx);
         self.broker.on_time(now, fx);
+        self.coordinate(now, fx);
         self.duties_wanted |= self.duties.next_deadline().is_some_and(|at| at <= now.mono);
         self.follow_metadata(now, fx);
         self.follow_broker(fx);
     }
 
     /// When `on_time` should be called.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.broker.next_deadline(), self.metadata.next_deadline(), self.duties.next_deadline()];
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        let deadlines = [
+            self.broker.next_deadline(),
+            self.metadata.next_deadline(),
+            self.duties.next_deadline(),
+            self.coordination.next_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -148,10 +159,17 @@ impl Engine {
             self.duties_wanted = true;
             self.metadata.take_changes();
             self.broker.apply_all(now, self.metadata.coordinator().cluster(), fx);
+            self.coordination.changed();
         }
         let changes = self.metadata.take_changes();
         for change in &changes.cluster {
             self.broker.apply(now, self.metadata.coordinator().cluster(), change, fx);
+            if let Change::TopicDeleted { name, .. } = change {
+                self.forget_offsets_of(now, name);
+            }
+        }
+        if !changes.cluster.is_empty() {
+            self.coordination.changed();
         }
         self.duties_wanted |= !changes.nodes.is_empty() || !changes.cluster.is_empty();
         while let Some((token, result)) = self.metadata.next_result() {

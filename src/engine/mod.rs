@@ -15,6 +15,7 @@ mod metadata;
 mod protocol;
 mod configs;
 mod duties;
+mod groups;
 mod lifecycle;
 mod producer_ids;
 mod proposals;
@@ -26,6 +27,10 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+pub use crate::broker::groups::{
+    Committed, Group, GroupError, JoinRefusal, JoinRequest, Joined, JoinedMember, Leaving, Member, MemberOf,
+    OffsetToCommit, Offsets, State as GroupState, SyncRequest, Synced,
+};
 pub use crate::broker::{
     Acks, AppendError, AppendedAt, BatchFault, Door, FoundOffset, OffsetSpec, PartitionKey, PartitionView, ReadData,
     ReadError, Waiter,
@@ -35,6 +40,7 @@ pub use crate::coordinator::{Cluster, PartitionState, Topic, Tree, Txn, TxnResul
 pub use crate::record::NewRecord;
 pub use completion::{Completion, TopicDone};
 pub use configs::{ConfigEntry, ConfigSource, ConfigType};
+pub use groups::OFFSETS_TOPIC;
 pub use protocol::Protocol;
 pub use topics::{NewPartitions, NewTopic, ProducerIdError, ProposeError, TopicError, TopicRef};
 
@@ -44,6 +50,7 @@ use crate::effect::Effects;
 use crate::memory::Grant;
 use crate::types::{ConnId, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Rng, Slot, Term, TopicId};
 use duties::Duties;
+use groups::Coordination;
 use lifecycle::Phase;
 use metadata::Metadata;
 use producer_ids::ProducerIds;
@@ -65,6 +72,7 @@ pub struct Engine {
     duties: Duties,
     topics: TopicCommands,
     producer_ids: ProducerIds,
+    coordination: Coordination,
     completions: VecDeque<(Waiter, Completion)>,
 }
 
@@ -298,10 +306,15 @@ impl Engine {
     /// The next answer, in the order of events; `None` when there is none left.
     #[inline]
     pub fn next_completion(&mut self) -> Option<(Waiter, Completion)> {
-        if let Some((waiter, answer)) = self.broker.next_answer() {
-            return Some((waiter, answer.into()));
+        loop {
+            let (waiter, completion) = match self.broker.next_answer() {
+                Some((waiter, answer)) => (waiter, answer.into()),
+                None => self.completions.pop_front()?,
+            };
+            if !self.take_own(waiter, &completion) {
+                return Some((waiter, completion));
+            }
         }
-        self.completions.pop_front()
     }
 
     fn with_topics<T>(&mut self, act: impl FnOnce(&mut TopicCommands, &mut Around<'_>) -> T) -> T {
