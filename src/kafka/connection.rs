@@ -5,6 +5,8 @@
 //! it has been answered, as in Kafka. So a connection holds one reply at a time, and what it can make us remember is
 //! bounded by `KAFKA_PRODUCES_IN_FLIGHT_MAX` produce requests under grants.
 
+use std::net::IpAddr;
+
 use super::handlers::{Pending, produce};
 use super::inbox::Inbox;
 use crate::limits::KAFKA_PRODUCES_IN_FLIGHT_MAX;
@@ -17,6 +19,8 @@ pub struct Connection {
     pub id: ConnId,
     /// Index into the configuration's listeners.
     pub listener: u8,
+    /// Where its other end is.
+    pub peer: IpAddr,
     /// Bytes that are no requests yet.
     pub inbox: Inbox,
     /// Produce requests that have been appended and not answered, in order; their serials follow each other.
@@ -39,10 +43,11 @@ pub struct Connection {
 
 impl Connection {
     /// A socket that has sent nothing.
-    pub fn new(id: ConnId, listener: u8, now: Instant) -> Connection {
+    pub fn new(id: ConnId, listener: u8, peer: IpAddr, now: Instant) -> Connection {
         Connection {
             id,
             listener,
+            peer,
             inbox: Inbox::default(),
             produces: heapless::Deque::new(),
             pending: None,

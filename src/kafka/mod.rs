@@ -172,14 +172,14 @@ impl KafkaDoor {
 }
 
 impl Protocol for KafkaDoor {
-    fn accepted(&mut self, now: Now, conn: ConnId, listener: u8, _peer: SocketAddr, _fx: &mut Effects) {
+    fn accepted(&mut self, now: Now, conn: ConnId, listener: u8, peer: SocketAddr, _fx: &mut Effects) {
         METRICS.kafka.connections.add(1);
         let index = conn.index as usize;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
         if let Some(place) = self.connections.get_mut(index) {
-            *place = Some(Box::new(Connection::new(conn, listener, now.mono)));
+            *place = Some(Box::new(Connection::new(conn, listener, peer.ip(), now.mono)));
         }
         if let Some(idle_ms_max) = self.shared.settings.idle_ms_max {
             self.idle.set(conn, now.mono.plus_millis(idle_ms_max));

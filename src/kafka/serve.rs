@@ -327,6 +327,7 @@ impl Shared {
                 sent_apart: false,
             },
             listener: connection.listener,
+            peer: connection.peer,
             serial: connection.serial,
         }
     }

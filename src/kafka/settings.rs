@@ -15,6 +15,8 @@ pub struct Settings {
     pub fetch_bytes_max: usize,
     /// `message.max.bytes`: the batch that a read may bring although less was asked for.
     pub message_bytes_max: usize,
+    /// `offset.metadata.max.bytes`: the note beside a committed offset.
+    pub offset_metadata_bytes_max: usize,
     /// `connections.max.idle.ms`; none: silence is no reason to close.
     pub idle_ms_max: Option<u64>,
     /// `auto.create.topics.enable`.
@@ -51,6 +53,7 @@ impl Settings {
             request_bytes_max: kafka.request_bytes_max,
             fetch_bytes_max: kafka.fetch_bytes_max,
             message_bytes_max: config.topics.message_bytes_max,
+            offset_metadata_bytes_max: config.groups.offset_metadata_bytes_max,
             idle_ms_max: kafka.idle_ms_max,
             auto_create_topics: kafka.auto_create_topics,
             fetch_sessions_max: kafka.fetch_sessions_max,

@@ -62,6 +62,7 @@ impl World {
             request_bytes_max: 1 << 20,
             fetch_bytes_max: 1 << 20,
             message_bytes_max: 64 * 1024,
+            offset_metadata_bytes_max: 4096,
             idle_ms_max: Some(60_000),
             auto_create_topics: true,
             fetch_sessions_max: 4,

@@ -73,6 +73,7 @@ apis! {
     CreatePartitions = 37, 0-3, flexible 2;
     DeleteGroups = 42, 0-2, flexible 2;
     IncrementalAlterConfigs = 44, 0-1, flexible 1;
+    OffsetDelete = 47, 0-0, flexible 1;
     DescribeCluster = 60, 0-2, flexible 0;
 }
 

@@ -253,7 +253,7 @@ impl View<'_> {
 }
 
 /// Kafka's rule for topic names.
-fn is_legal_name(name: &str) -> bool {
+pub fn is_legal_name(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=TOPIC_NAME_BYTES_MAX).contains(&name.len()) && !matches!(name, "." | "..") && name.bytes().all(is_legal)
 }

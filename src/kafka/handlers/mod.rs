@@ -10,16 +10,30 @@ mod api_versions;
 mod brokers;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod fetch;
 mod find_coordinator;
+mod groups;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod offset_for_leader_epoch;
 pub(super) mod partitions;
 pub(super) mod produce;
+mod sync_group;
+
+use std::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -50,13 +64,24 @@ pub const ROWS: &[Row] = &[
     Row { api: Api::Fetch, estimate: fetch::estimate, handle: fetch::handle },
     Row { api: Api::ListOffsets, estimate: list_offsets::estimate, handle: list_offsets::handle },
     Row { api: Api::Metadata, estimate: metadata::estimate, handle: metadata::handle },
+    Row { api: Api::OffsetCommit, estimate: offset_commit::estimate, handle: offset_commit::handle },
+    Row { api: Api::OffsetFetch, estimate: offset_fetch::estimate, handle: offset_fetch::handle },
     Row { api: Api::FindCoordinator, estimate: find_coordinator::estimate, handle: find_coordinator::handle },
+    Row { api: Api::JoinGroup, estimate: join_group::estimate, handle: join_group::handle },
+    Row { api: Api::Heartbeat, estimate: modest, handle: heartbeat::handle },
+    Row { api: Api::LeaveGroup, estimate: modest, handle: leave_group::handle },
+    Row { api: Api::SyncGroup, estimate: sync_group::estimate, handle: sync_group::handle },
+    Row { api: Api::DescribeGroups, estimate: describe_groups::estimate, handle: describe_groups::handle },
+    Row { api: Api::ListGroups, estimate: list_groups::estimate, handle: list_groups::handle },
     Row { api: Api::ApiVersions, estimate: modest, handle: api_versions::handle },
     Row { api: Api::CreateTopics, estimate: create_topics::estimate, handle: create_topics::handle },
     Row { api: Api::DeleteTopics, estimate: delete_topics::estimate, handle: delete_topics::handle },
     Row { api: Api::InitProducerId, estimate: modest, handle: init_producer_id::handle },
+    Row { api: Api::OffsetForLeaderEpoch, estimate: modest, handle: offset_for_leader_epoch::handle },
     Row { api: Api::DescribeConfigs, estimate: describe_configs::estimate, handle: describe_configs::handle },
     Row { api: Api::CreatePartitions, estimate: create_partitions::estimate, handle: create_partitions::handle },
+    Row { api: Api::DeleteGroups, estimate: modest, handle: delete_groups::handle },
+    Row { api: Api::OffsetDelete, estimate: offset_delete::estimate, handle: offset_delete::handle },
     Row { api: Api::DescribeCluster, estimate: describe_cluster::estimate, handle: describe_cluster::handle },
 ];
 
@@ -90,6 +115,8 @@ pub struct Context<'a> {
     pub out: Outlet<'a>,
     /// Through which listener the request came in: metadata answers with its advertised address.
     pub listener: u8,
+    /// Where the client is.
+    pub peer: IpAddr,
     /// Which request of the connection, so that a late completion of an earlier one is known.
     pub serial: u8,
 }

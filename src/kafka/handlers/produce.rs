@@ -6,6 +6,7 @@
 //! Invariants: nothing of a request is appended before all of it has been read; each batch is appended at most once; a
 //! request with acks=0 leaves nothing behind and has no reply, an error of it closes the connection.
 
+use super::metadata::INTERNAL_TOPICS;
 use super::partitions::{TopicKey, append_code};
 use super::{Answer, Context, Reply};
 use crate::engine::{Acks, AppendError, AppendedAt};
@@ -25,6 +26,8 @@ const SERVED_FROM: i16 = 3;
 
 /// The first version that may carry zstd.
 const ZSTD_FROM: i16 = 7;
+
+const INTERNAL: &str = "the brokers alone write to their own topics";
 
 /// A request that has been appended and not been answered.
 #[derive(Debug)]
@@ -102,8 +105,12 @@ impl InFlight {
                 ..=12 => TopicKey::named(cx.engine, topic.name),
                 _ => TopicKey::Id(topic.topic_id),
             };
+            let is_internal = is_internal(cx, &key);
             for data in topic.partition_data {
-                let outcome = plan_one(request.version, body.acks, &data, frame);
+                let outcome = match is_internal {
+                    true => Outcome::Refused(ErrorCode::INVALID_TOPIC_EXCEPTION, Some(INTERNAL.into())),
+                    false => plan_one(request.version, body.acks, &data, frame),
+                };
                 self.parts.push(Part { topic: key.clone(), index: data.index, outcome });
             }
         }
@@ -196,6 +203,15 @@ impl Part {
             }
         }
     }
+}
+
+/// True for a topic of the brokers themselves, whose records they rely on.
+fn is_internal(cx: &Context<'_>, key: &TopicKey) -> bool {
+    let name = match key {
+        TopicKey::Name(name) => Some(name),
+        TopicKey::Id(id) => cx.engine.view().topic_by_id(*id).map(|topic| &topic.name),
+    };
+    name.is_some_and(|name| INTERNAL_TOPICS.contains(&&**name))
 }
 
 /// Where the batch of one partition lies, or why it is not even looked at.

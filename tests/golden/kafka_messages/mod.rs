@@ -90,6 +90,7 @@ fn cases() -> Vec<Case> {
         DescribeGroupsRequest DescribeGroupsResponse
         ListGroupsRequest ListGroupsResponse
         DeleteGroupsRequest DeleteGroupsResponse
+        OffsetDeleteRequest OffsetDeleteResponse
         AlterConfigsRequest AlterConfigsResponse
         IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse
         DeleteRecordsRequest DeleteRecordsResponse

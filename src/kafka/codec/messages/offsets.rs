@@ -1,4 +1,4 @@
-//! OffsetCommit, OffsetFetch: where a group has read to.
+//! OffsetCommit, OffsetFetch, OffsetDelete: where a group has read to.
 
 use crate::kafka::codec::Array;
 use crate::kafka::errors::ErrorCode;
@@ -98,6 +98,42 @@ table! {
         committed_offset: Offset, 0+;
         committed_leader_epoch: LeaderEpoch, 5+, default LeaderEpoch::NONE;
         metadata: Option<&'a str>, 0+;
+        error_code: ErrorCode, 0+;
+    }
+
+    /// Offsets to forget.
+    struct OffsetDeleteRequest<'a>: OffsetDelete {
+        group_id: &'a str, 0+;
+        topics: Array<'a, OffsetDeleteRequestTopic<'a>>, 0+;
+    }
+
+    /// A topic.
+    struct OffsetDeleteRequestTopic<'a> {
+        name: &'a str, 0+;
+        partitions: Array<'a, OffsetDeleteRequestPartition>, 0+;
+    }
+
+    /// One partition.
+    struct OffsetDeleteRequestPartition {
+        partition_index: PartitionIndex, 0+;
+    }
+
+    /// What became of them.
+    struct OffsetDeleteResponse<'a>: OffsetDelete {
+        error_code: ErrorCode, 0+;
+        throttle_time_ms: i32, 0+;
+        topics: Array<'a, OffsetDeleteResponseTopic<'a>>, 0+;
+    }
+
+    /// A topic.
+    struct OffsetDeleteResponseTopic<'a> {
+        name: &'a str, 0+;
+        partitions: Array<'a, OffsetDeleteResponsePartition>, 0+;
+    }
+
+    /// One partition.
+    struct OffsetDeleteResponsePartition {
+        partition_index: PartitionIndex, 0+;
         error_code: ErrorCode, 0+;
     }
 }
