@@ -90,10 +90,10 @@ struct Printer<'a, W: Write> {
 
 impl<W: Write> Printer<'_, W> {
     /// Prints whole batches and moves the position behind them.
-    fn batches(&mut self, fetched: &Fetched, position: &mut Position, scratch: &mut Vec<u8>) -> io::Result<()> {
+    fn batches(&mut self, fetched: &Fetched<'_>, position: &mut Position, scratch: &mut Vec<u8>) -> io::Result<()> {
         let name = self.name;
         let damage = |error| io::Error::other(format!("{name}: {error}"));
-        for batch in Batches::new(&fetched.records) {
+        for batch in Batches::new(fetched.records) {
             let Ok(batch) = batch else { break }; // a part of a batch: it comes again, whole
             batch.check_crc().map_err(damage)?;
             if !batch.is_control() {

@@ -35,10 +35,10 @@ pub struct Client {
 }
 
 /// What a fetch brought of one partition.
-#[derive(Debug, Default)]
-pub struct Fetched {
+#[derive(Clone, Copy, Debug)]
+pub struct Fetched<'a> {
     /// Whole batches, and perhaps a part of one.
-    pub records: Vec<u8>,
+    pub records: &'a [u8],
     /// Offsets below this are committed.
     pub high_watermark: Offset,
 }
@@ -122,12 +122,12 @@ impl Client {
     }
 
     /// Fetches from several partitions of one topic, waiting up to `wait` until there is something.
-    pub fn fetch(
-        &mut self,
+    pub fn fetch<'a>(
+        &'a mut self,
         topic: &str,
         from: &[(PartitionIndex, Offset)],
         wait: Duration,
-    ) -> io::Result<Vec<(PartitionIndex, Result<Fetched, ErrorCode>)>> {
+    ) -> io::Result<Vec<(PartitionIndex, Result<Fetched<'a>, ErrorCode>)>> {
         let partitions: Vec<_> = from
             .iter()
             .map(|&(partition, fetch_offset)| FetchPartition {
@@ -146,11 +146,11 @@ impl Client {
             ..Default::default()
         };
         self.stream.set_read_timeout(Some(PATIENCE + wait))?;
-        let response: FetchResponse<'_> = self.call(11, &request)?;
+        let response: FetchResponse<'a> = self.call(11, &request)?;
         check(response.error_code, "the fetch")?;
         let fetched = response.responses.iter().flat_map(|topic| topic.partitions.iter()).map(|partition| {
             let (code, high_watermark) = (partition.error_code, partition.high_watermark);
-            let fetched = Fetched { records: partition.records.here().to_vec(), high_watermark };
+            let fetched = Fetched { records: partition.records.here(), high_watermark };
             (partition.partition_index, if code.is_none() { Ok(fetched) } else { Err(code) })
         });
         Ok(fetched.collect())

@@ -23,6 +23,26 @@ pub fn peak_bytes() -> usize {
     PEAK_BYTES.load(Ordering::Relaxed)
 }
 
+/// Blocks below this come from the heap and go back to it; the system would else map and unmap, and clear page by page,
+/// every buffer of a fetch.
+#[cfg(target_env = "gnu")]
+const HEAP_BLOCK_BYTES_MAX: libc::c_int = 16 << 20;
+
+/// The heap's end stays this long before it is given back to the kernel: the buffers of a consumer at full speed.
+#[cfg(target_env = "gnu")]
+const HEAP_SLACK_BYTES: libc::c_int = 4 << 20;
+
+/// Tells the system's allocator to keep the blocks that fetches and produce requests use again and again. Once, at
+/// start; where the system's allocator cannot be told, nothing happens.
+pub fn keep_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets two numbers of the allocator, which take effect for later calls.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, HEAP_BLOCK_BYTES_MAX);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, HEAP_SLACK_BYTES);
+    }
+}
+
 #[inline]
 fn count(bytes: usize) {
     let now = CURRENT_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;

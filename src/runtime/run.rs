@@ -19,7 +19,7 @@ use super::systemd;
 use crate::config::Config;
 use crate::effect::{DiskDone, DiskError};
 use crate::limits::KERNEL_SOCKET_BYTES_MAX;
-use crate::memory::Table;
+use crate::memory::{Table, allocator};
 use crate::node::{Input, Listener, Node};
 use crate::types::Ticket;
 
@@ -32,6 +32,7 @@ pub struct Fault(pub String);
 
 /// Runs a node until it is asked to stop.
 pub fn run(config: Config) -> Result<(), Fault> {
+    allocator::keep_large_blocks();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -102,34 +102,42 @@ fn absorb(mut stream: TcpStream, file: &Arc<File>, progress: &Arc<(Mutex<Progres
     }
 }
 
-/// Answers every request with the whole file, by sendfile, behind a length.
+/// Answers every request with the next part of a file, by sendfile, behind a length; after the last part comes the first.
 pub struct SendfileServer {
     pub address: SocketAddr,
 }
 
 impl SendfileServer {
-    /// Serves `bytes` of `path` from the page cache.
+    /// Serves `path` from the page cache in parts of `bytes`.
     pub fn start(path: &Path, bytes: u32) -> io::Result<SendfileServer> {
         let file = File::open(path)?;
+        let end = file.metadata()?.len();
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
-                while serve(&mut stream, &file, bytes).is_ok() {}
+                let mut position = 0;
+                while serve(&mut stream, &file, position, bytes).is_ok() {
+                    position += u64::from(bytes);
+                    if position + u64::from(bytes) > end {
+                        position = 0;
+                    }
+                }
             }
         });
         Ok(SendfileServer { address })
     }
 }
 
-fn serve(stream: &mut TcpStream, file: &File, bytes: u32) -> io::Result<()> {
+fn serve(stream: &mut TcpStream, file: &File, from: u64, bytes: u32) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut request = [0; 8];
     stream.read_exact(&mut request)?;
     stream.write_all(&bytes.to_be_bytes())?;
-    let mut position: libc::off_t = 0;
-    while (position as u32) < bytes {
-        let rest = (bytes - position as u32) as usize;
+    let mut position = from as libc::off_t;
+    let end = position + libc::off_t::from(bytes);
+    while position < end {
+        let rest = (end - position) as usize;
         // SAFETY: both descriptors are open for the whole call, and `position` outlives it.
         let sent = unsafe { libc::sendfile(stream.as_raw_fd(), file.as_raw_fd(), &mut position, rest) };
         if sent <= 0 {

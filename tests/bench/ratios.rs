@@ -20,6 +20,8 @@ use tern::cli::bench::{Outcome, mqtt, on_one_thread, produce};
 /// Pairs of runs that a ratio is the median of.
 const PAIRS: usize = 3;
 
+type Scenario = fn(&Path, &mut Report);
+
 struct Report {
     missed: usize,
 }
@@ -45,7 +47,7 @@ fn main() {
     let directory = std::env::temp_dir().join(format!("tern-ratios-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let mut report = Report { missed: 0 };
-    let scenarios: [(&str, fn(&Path, &mut Report)); 6] = [
+    let scenarios: [(&str, Scenario); 6] = [
         ("idle", idle),
         ("produce", produce_against_sink),
         ("consume", consume_against_sendfile),

@@ -19,7 +19,7 @@ pub fn run(address: &str, topic: &str, partition: PartitionIndex, duration: Dura
         let Some((_, fetched)) = fetched.pop() else { break };
         let fetched = fetched.map_err(|code| io::Error::other(code.to_string()))?;
         outcome.latency.add(asked.elapsed());
-        let next = after(&fetched.records, position);
+        let next = after(fetched.records, position);
         if next == position {
             break;
         }

@@ -48,7 +48,7 @@ fn follow(
         for (partition, fetched) in client.fetch(TOPIC, positions, WAIT)? {
             let fetched = fetched.map_err(|code| io::Error::other(code.to_string()))?;
             if let Some((_, position)) = positions.iter_mut().find(|(known, _)| *known == partition) {
-                *position = take(&fetched.records, *position, ledger)?;
+                *position = take(fetched.records, *position, ledger)?;
             }
         }
     }
