@@ -22,6 +22,8 @@ pub struct Fixture {
     /// Records that are durable, in order.
     pub log: Vec<GroupRecord>,
     next_slot: u32,
+    /// How often the coordinator has started; no two of its lives draw the same ids.
+    lives: u64,
 }
 
 impl Fixture {
@@ -41,6 +43,7 @@ impl Fixture {
             waiting: Vec::new(),
             log: Vec::new(),
             next_slot: 0,
+            lives: 7,
         }
     }
 
@@ -93,7 +96,8 @@ impl Fixture {
     /// The same groups after a crash: what is in the log.
     pub fn restart(&mut self) {
         let config = self.groups.cx.config.clone();
-        self.groups = Groups::new(config, self.account.clone(), Rng::new(self.now_ms));
+        self.lives += 1;
+        self.groups = Groups::new(config, self.account.clone(), Rng::new(self.lives));
         self.waiting.clear();
         assert_eq!(self.account.used_bytes(), 0, "everything held is given back");
         let now = self.now();

@@ -250,7 +250,7 @@ impl Run {
                 return;
             }
         }
-        panic!("never settled: {:?} {:#?}", self.f.groups.get("g").map(|group| group.state), self.clients);
+        panic!("never settled: {:#?} {:#?}", self.f.groups.get("g"), self.clients);
     }
 
     fn is_settled(&self) -> bool {
