@@ -132,7 +132,6 @@ impl Logs {
     fn trim(&mut self, key: LogKey, count: usize, start: Offset, fx: &mut Effects) {
         let Some(log) = self.log_mut(key) else { return };
         log.start = start;
-        log.recovery_point = log.recovery_point.max(start);
         log.epochs_dirty |= log.epochs.truncate_start(start);
         log.drop_segments(count);
         self.send_trim(key, fx);
@@ -300,9 +299,9 @@ impl Logs {
     ) {
         let Truncation { log: key, wish, recovery_point } = truncation;
         let Some(log) = self.log_mut(key) else { return };
-        log.recovery_point = recovery_point;
         match result {
             Ok(LogDone::Truncated(found)) => {
+                log.recovery_point = recovery_point;
                 log.wish.take_if(|wished| *wished == wish);
                 let is_wished = log.wish.is_some();
                 let mut answers = std::mem::take(&mut log.truncations_sent);
@@ -322,7 +321,7 @@ impl Logs {
             }
             other => {
                 let error = other.err().unwrap_or(DiskError::Io("an answer of the wrong kind".into()));
-                log.phase = Phase::Open; // it is tried again from the start
+                log.phase = Phase::Stuck;
                 log.truncations_asked += std::mem::take(&mut log.truncations_sent);
                 self.wait(key);
                 self.rest(now, error, fx, events);
@@ -336,7 +335,7 @@ impl Log {
     fn is_at_rest(&self) -> bool {
         let writes = !self.queue.is_empty() || self.sent.is_some() || self.is_trimming;
         let reads = self.reads > 0 && self.wish != Some(Wish::Repair);
-        let can = matches!(self.phase, Phase::Open | Phase::Waiting) || self.is_deletion_again();
+        let can = matches!(self.phase, Phase::Open | Phase::Stuck) || self.is_deletion_again();
         can && !writes && !reads
     }
 
@@ -352,7 +351,6 @@ impl Log {
         self.new_snapshot.take_if(|(at, _, _)| *at > to);
         if let Wish::Restart(at) = wish {
             (self.start, self.durable, self.end) = (at, at, at);
-            self.recovery_point = at;
             self.epochs = Default::default();
             self.snapshot = None;
             self.new_snapshot = None;

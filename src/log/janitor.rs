@@ -263,8 +263,10 @@ impl Logs {
     /// As the file should be now.
     pub(super) fn render_log_starts(&self) -> Bytes {
         let found = self.found.iter().filter_map(|(dir, marks)| Some((&**dir, (*marks)?.log_start)));
-        let known =
-            self.all().filter(|(_, log)| log.phase != Phase::Deleting).map(|(_, log)| (&*log.dir.name, log.start));
+        let known = self
+            .all()
+            .filter(|(_, log)| !matches!(log.phase, Phase::Deleting | Phase::Waiting))
+            .map(|(_, log)| (&*log.dir.name, log.start));
         checkpoint::render_offsets(found.chain(known).filter(|(_, start)| *start > Offset(0)))
     }
 

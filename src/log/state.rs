@@ -1,7 +1,7 @@
 //! One log, as decisions: its marks, its segments, what is queued, and what is known to be on the disk.
 //!
 //! ```text
-//! Waiting --start done, namesake gone--> Opening --Opened--> Open <--> Busy (truncate, restart, repair)
+//! Waiting --start done, namesake gone--> Opening --Opened--> Open <--> Busy (truncate, restart, repair) <--> Stuck
 //!                                                              \--> Deleting --Deleted--> gone
 //! ```
 //!
@@ -33,6 +33,8 @@ pub(super) enum Phase {
     Open,
     /// Being cut; takes nothing.
     Busy,
+    /// The cut failed, half way perhaps, and is to be tried again; takes nothing.
+    Stuck,
     /// Going.
     Deleting,
 }

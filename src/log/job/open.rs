@@ -166,10 +166,15 @@ fn recover_segments<S: Storage>(
         end = scanned.next.max(base);
         segments.push(segment);
     }
+    if lost {
+        // one that came back after the next power cut would look like the continuation of other records
+        storage.sync_dir(job.dir.root, Some(&job.dir.name))?;
+    }
     if let Some(last) = segments.last_mut() {
         fit_indexes(storage, &job.dir, last, false)?;
     }
-    if end < findings.recovery_point {
+    let log_start = job.marks.map_or(Offset(0), |marks| marks.log_start);
+    if end < findings.recovery_point && findings.recovery_point > log_start {
         findings.damages.push(format!(
             "{} ends at offset {end} although it was synced up to {}: what lay between is lost",
             job.dir.name, findings.recovery_point

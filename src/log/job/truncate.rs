@@ -54,13 +54,17 @@ pub(super) fn truncate<S: Storage>(job: &TruncateJob, storage: &mut S) -> Result
     open(&OpenJob { marks: Some(marks), ..job.open.clone() }, storage)
 }
 
-/// Syncs what stays, and writes down what will hold when the log ends at `end`.
+/// Syncs what stays, and writes down what will hold when the log ends at `end`. The log's own file comes last: a restart
+/// that it announces is finished by whoever opens the log, and the other files must not speak of the old one then.
 fn note<S: Storage>(job: &TruncateJob, end: Offset, storage: &mut S) -> Result<(), DiskError> {
     let is_ours = |dir: &str| *dir == *job.open.dir.name;
     let lines = job.recovery_points.iter().map(|(dir, at)| (&**dir, if is_ours(dir) { end.min(*at) } else { *at }));
     let mut root_files = job.before.root_files.clone();
     root_files.push((RECOVERY_POINTS, render_offsets(lines)));
-    checkpoint(&CheckpointJob { root_files, ..job.before.clone() }, storage)
+    let before = CheckpointJob { root_files, log_files: Vec::new(), ..job.before.clone() };
+    checkpoint(&before, storage)?;
+    let log_files = job.before.log_files.clone();
+    checkpoint(&CheckpointJob { segments: Vec::new(), root_files: Vec::new(), log_files, ..before }, storage)
 }
 
 /// The first batch of `segment` that reaches beyond `job.to`.

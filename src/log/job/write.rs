@@ -40,10 +40,7 @@ fn write_log<S: Storage>(parts: &mut [WritePart], storage: &mut S) -> Result<(),
     }
     match result {
         Err(DiskError::SyncFailed(what)) => Err(DiskError::SyncFailed(what)),
-        Err(error) => {
-            fail(parts, error, storage);
-            Ok(())
-        }
+        Err(error) => fail(parts, error, storage),
         Ok(()) => Ok(()),
     }
 }
@@ -67,17 +64,22 @@ fn write_part<S: Storage>(part: &WritePart, storage: &mut S) -> Result<(), DiskE
     Ok(())
 }
 
-/// Takes back what the parts of one log wrote.
-fn fail<S: Storage>(parts: &mut [WritePart], error: DiskError, storage: &mut S) {
+/// Takes back what the parts of one log wrote; an error is that of a sync.
+fn fail<S: Storage>(parts: &mut [WritePart], error: DiskError, storage: &mut S) -> Result<(), DiskError> {
     let mut cut = Ok(());
     for part in parts.iter().rev() {
         cut = cut.and(undo(part, storage));
+    }
+    if let Some(created) = parts.iter().find(|part| part.create) {
+        // else the file could be back after a power cut, and look like what follows
+        storage.sync_dir(created.dir.root, Some(&created.dir.name))?;
     }
     let uncut = cut.is_err();
     for part in parts {
         part.result = Err(error.clone());
         part.uncut = uncut;
     }
+    Ok(())
 }
 
 fn undo<S: Storage>(part: &WritePart, storage: &mut S) -> Result<(), DiskError> {
@@ -115,10 +117,7 @@ fn write_journal<S: Storage>(round: &mut WriteRound, place: JournalPlace, storag
     let file = journal_path(round.files.root);
     match storage.write_at(file, place.half as u64 * place.half_bytes + place.position, &slices) {
         Ok(()) => storage.sync(file),
-        Err(error) => {
-            fail_journaled(round, error, storage);
-            Ok(())
-        }
+        Err(error) => fail_journaled(round, error, storage),
     }
 }
 
@@ -150,12 +149,13 @@ fn render_heads(parts: &[&WritePart], place: JournalPlace) -> (Vec<Vec<u8>>, u64
 }
 
 /// The journal may hold these parts or not: they fail, and the log must not use their place before it is repaired.
-fn fail_journaled<S: Storage>(round: &mut WriteRound, error: DiskError, storage: &mut S) {
+fn fail_journaled<S: Storage>(round: &mut WriteRound, error: DiskError, storage: &mut S) -> Result<(), DiskError> {
     round.journal_broken = true;
     for parts in round.parts.chunk_by_mut(|one, other| one.dir == other.dir) {
         if parts.iter().any(|part| part.sync == PartSync::Journal && part.result.is_ok()) {
-            fail(parts, error.clone(), storage);
+            fail(parts, error.clone(), storage)?;
             parts.iter_mut().for_each(|part| part.uncut = true);
         }
     }
+    Ok(())
 }
