@@ -103,7 +103,7 @@ impl Logs {
         let bits = halves.iter().fold(0, |bits, &half| bits | journaled(half));
         let mut to_sync = self.dirty.logs(bits);
         to_sync.extend(flush.into_iter().filter(|&log| self.dirty.has(log, UNCOVERED)));
-        let moves = |log: &Log| log.phase == Phase::Open && least.is_some_and(|least| log.unscanned_bytes() >= least);
+        let moves = |log: &Log| log.can_move() && least.is_some_and(|least| log.unscanned_bytes() >= least);
         let to_move: Vec<LogKey> = self.all().filter(|(_, log)| moves(log)).map(|(key, _)| key).collect();
         to_sync.retain(|log| !to_move.contains(log));
         let mut moved = Vec::with_capacity(to_move.len());
@@ -278,6 +278,12 @@ impl Logs {
 }
 
 impl Log {
+    /// Whether the recovery point may move. Not while segments are being removed: they could still come back, and nobody
+    /// would have synced their indexes.
+    fn can_move(&self) -> bool {
+        self.phase == Phase::Open && !self.is_trimming && self.removed.is_empty()
+    }
+
     /// The number of the first segment that reaches the recovery point: one that ended there may have been closed since.
     fn first_unscanned(&self) -> usize {
         self.segments.partition_point(|segment| segment.base < self.recovery_point).saturating_sub(1)

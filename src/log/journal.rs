@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! file        half 0, half 1; the file is allocated once
-//! half        header block, then rounds, each from a block's start to a block's end
+//! half        header block, then rounds, each from a block's start to a block's end; zeros when there is none
 //! header      magic u64 | half bytes u64 | generation u64 | next sequence u64 | CRC-32C of those u32
 //! round       records, one after the other, then zeros
 //! record      magic u32 | CRC-32C of what follows up to the payload u32 | generation u64 | sequence u64

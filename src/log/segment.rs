@@ -38,6 +38,11 @@ impl SegmentMeta {
         }
     }
 
+    /// No offset of the segment is as high: relative ones have 31 bits.
+    pub(super) fn limit(&self) -> Offset {
+        Offset(self.base.0.saturating_add(i32::MAX as i64 + 1))
+    }
+
     /// True when a batch of `bytes` that ends at `last_offset` must go to a new segment.
     pub(super) fn is_full(&self, bytes: usize, last_offset: Offset, segment_bytes: u32) -> bool {
         last_offset.0 - self.base.0 > i32::MAX as i64

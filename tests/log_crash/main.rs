@@ -5,8 +5,12 @@
 
 #[path = "../sim/disk.rs"]
 mod disk;
+mod bench;
 mod check;
+mod damage;
+mod events;
 mod model;
+mod owner;
 mod world;
 
 use world::{Setup, World};

@@ -266,36 +266,50 @@ impl File {
     /// The power failed.
     fn lose(&mut self, rng: &mut Rng) {
         let changes = std::mem::take(&mut self.unsynced);
-        let mode = rng.below(5);
-        let arrived = if mode == 1 { rng.below(changes.len() as u64 + 1) as usize } else { changes.len() };
-        for (number, change) in changes.iter().enumerate() {
-            let is_torn = mode == 1 && number == arrived;
-            match (mode, change) {
-                (0, _) => break,
-                (1, _) if number > arrived => break,
-                (1, Change::Write { position, bytes }) if is_torn => {
-                    let cut = rng.below(bytes.len() as u64 + 1) as usize;
-                    apply_write(&mut self.durable, *position, &bytes[..cut]);
-                }
-                (1, _) if is_torn => break,
-                (2, Change::Write { position, bytes }) => self.lose_sectors(*position, bytes, rng),
-                (3, _) if rng.one_in(2) => {}
-                (_, Change::Write { position, bytes }) => apply_write(&mut self.durable, *position, bytes),
-                (_, Change::Length(bytes)) => self.durable.resize(*bytes as usize, 0),
-            }
+        let only_writes = changes.iter().all(|change| matches!(change, Change::Write { .. }));
+        match rng.below(4) {
+            0 => {}
+            1 => self.tear(&changes, rng),
+            2 if only_writes => self.lose_sectors(&changes, rng),
+            _ => changes.iter().for_each(|change| self.arrive(change)),
         }
         self.live = self.durable.clone();
     }
 
-    fn lose_sectors(&mut self, position: u64, bytes: &[u8], rng: &mut Rng) {
-        let end = position + bytes.len() as u64;
-        let mut at = position;
-        while at < end {
-            let sector_end = (at - at % SECTOR_BYTES + SECTOR_BYTES).min(end);
-            if !rng.one_in(3) {
-                apply_write(&mut self.durable, at, &bytes[(at - position) as usize..(sector_end - position) as usize]);
+    fn arrive(&mut self, change: &Change) {
+        match change {
+            Change::Write { position, bytes } => apply_write(&mut self.durable, *position, bytes),
+            Change::Length(bytes) => self.durable.resize(*bytes as usize, 0),
+        }
+    }
+
+    /// The first changes arrive, and of the next one the first bytes.
+    fn tear(&mut self, changes: &[Change], rng: &mut Rng) {
+        let count = rng.below(changes.len() as u64 + 1) as usize;
+        changes[..count].iter().for_each(|change| self.arrive(change));
+        if let Some(Change::Write { position, bytes }) = changes.get(count) {
+            let cut = rng.below(bytes.len() as u64 + 1) as usize;
+            apply_write(&mut self.durable, *position, &bytes[..cut]);
+        }
+    }
+
+    /// Of each sector, the state after any of the writes to it arrives, on its own.
+    fn lose_sectors(&mut self, changes: &[Change], rng: &mut Rng) {
+        let mut sectors: BTreeMap<u64, Vec<(u64, &[u8])>> = BTreeMap::new();
+        for change in changes {
+            let Change::Write { position, bytes } = change else { continue };
+            let mut done = 0;
+            while done < bytes.len() {
+                let at = position + done as u64;
+                let left = (SECTOR_BYTES - at % SECTOR_BYTES) as usize;
+                let piece = &bytes[done..bytes.len().min(done + left)];
+                sectors.entry(at / SECTOR_BYTES).or_default().push((at, piece));
+                done += piece.len();
             }
-            at = sector_end;
+        }
+        for pieces in sectors.values() {
+            let count = if rng.one_in(3) { rng.below(pieces.len() as u64 + 1) as usize } else { pieces.len() };
+            pieces[..count].iter().for_each(|(at, piece)| apply_write(&mut self.durable, *at, piece));
         }
     }
 }

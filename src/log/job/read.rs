@@ -9,7 +9,7 @@ use super::index;
 use super::window::Window;
 use crate::effect::{DiskError, ReadJob, ReadOutcome};
 use crate::log::storage::{FileName, FilePath, Storage};
-use crate::record::{BatchHeader, BatchView};
+use crate::record::{BatchHeader, BatchView, RecordError};
 use crate::types::Offset;
 
 /// Small requests read as much at least: the wanted batch usually lies within it.
@@ -19,10 +19,10 @@ const READ_BYTES_MIN: usize = 16 * 1024;
 enum Walk {
     /// The batch that holds the wanted offset, or the first after it.
     At(u64),
-    /// There is none.
-    End,
-    /// Damage that may have held it.
-    Damage(u64),
+    /// The end of the buffer or of the segment: so far there is none.
+    End(u64),
+    /// A batch that cannot be.
+    Damage,
 }
 
 /// Carries the job out.
@@ -30,49 +30,91 @@ pub(super) fn read<S: Storage>(job: &ReadJob, storage: &mut S) -> Result<ReadOut
     if job.segment.bytes == 0 {
         return Ok(nothing(job, 0));
     }
+    let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
     let mut position = match job.hint {
         Some(hint) => hint,
         None => index::position_before(storage, &job.dir, &job.segment, job.from)?,
     };
-    let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
     let mut buffer = Vec::new();
     loop {
         fill(storage, file, &mut buffer, position, job.segment.bytes, job.max_bytes.max(READ_BYTES_MIN))?;
-        let (walk, walked) = walk(&buffer, position, job);
-        let start = match walk {
-            Walk::End if walked > position && walked < job.segment.bytes => {
-                position = walked;
+        let start = match walk(&buffer, position, job) {
+            Walk::At(start) => start,
+            Walk::End(end) if end > position && end < job.segment.bytes => {
+                position = end;
                 continue;
             }
-            Walk::End => return Ok(nothing(job, walked)),
-            Walk::Damage(at) => return damaged(job, storage, at),
-            Walk::At(start) => start,
+            Walk::End(end) => return Ok(nothing(job, end)),
+            Walk::Damage => match behind_damage(job, storage, position)? {
+                Behind::Wanted(start) => {
+                    position = start;
+                    fill(storage, file, &mut buffer, start, job.segment.bytes, job.max_bytes.max(READ_BYTES_MIN))?;
+                    start
+                }
+                Behind::Later(resume) => return Ok(damaged(job, position, resume)),
+            },
         };
         let batches = buffer.split_off((start - position) as usize); // the walk stayed in the buffer
         return take(job, storage, start, batches);
     }
 }
 
-/// Goes from header to header up to the batch that is wanted, as far as the buffer reaches; also says how far.
-fn walk(buffer: &[u8], start: u64, job: &ReadJob) -> (Walk, u64) {
+/// Goes from header to header up to the batch that is wanted, as far as the buffer reaches.
+fn walk(buffer: &[u8], start: u64, job: &ReadJob) -> Walk {
     let mut position = start;
     let mut lowest = job.segment.base;
     loop {
         let rest = buffer.get(usize::try_from(position - start).unwrap_or(usize::MAX)..).unwrap_or_default();
         match BatchHeader::parse(rest) {
-            Ok(batch) if batch.base_offset() < lowest || position + batch.total_bytes() as u64 > job.segment.bytes => {
-                return (Walk::Damage(position), position);
-            }
-            Ok(batch) if batch.last_offset() >= job.from => return (Walk::At(position), position),
+            Ok(batch) if !is_possible(&batch, rest, position, lowest, job) => return Walk::Damage,
+            Ok(batch) if batch.last_offset() >= job.from => return Walk::At(position),
             Ok(batch) => {
                 lowest = batch.next_offset();
                 position += batch.total_bytes() as u64;
             }
             // the rest of this header is outside of the buffer
-            Err(crate::record::RecordError::Truncated) => return (Walk::End, position),
-            Err(_) => return (Walk::Damage(position), position),
+            Err(RecordError::Truncated) => return Walk::End(position),
+            Err(_) => return Walk::Damage,
         }
     }
+}
+
+/// Whether a batch can have this length and these offsets, which no checksum covers; `rest` begins with it.
+fn is_possible(batch: &BatchHeader<'_>, rest: &[u8], position: u64, lowest: Offset, job: &ReadJob) -> bool {
+    let base = batch.base_offset();
+    let fits = position + batch.total_bytes() as u64 <= job.segment.bytes
+        && base >= lowest
+        && batch.next_offset() <= job.segment.limit();
+    let after = rest.get(batch.total_bytes()..).and_then(|after| BatchHeader::parse(after).ok());
+    fits && (base == lowest || after.is_none_or(|after| after.base_offset() >= batch.next_offset()))
+}
+
+/// What lies behind damage.
+enum Behind {
+    /// The batch that holds the wanted offset.
+    Wanted(u64),
+    /// One that begins after it, or none.
+    Later(Option<Offset>),
+}
+
+/// Looks from `position` on for the batch that is wanted, by checksums alone.
+fn behind_damage<S: Storage>(job: &ReadJob, storage: &mut S, mut position: u64) -> Result<Behind, DiskError> {
+    let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
+    let mut window = Window::new(storage, file, job.segment.bytes);
+    let mut lowest = job.segment.base;
+    while let Some(at) = window.next_intact(position, lowest, job.segment.limit())? {
+        let Some(head) = window.header(at)? else { break };
+        let Ok(batch) = BatchHeader::parse(&head) else { break };
+        if batch.base_offset() > job.from {
+            return Ok(Behind::Later(Some(batch.base_offset())));
+        }
+        if batch.last_offset() >= job.from {
+            return Ok(Behind::Wanted(at));
+        }
+        lowest = batch.next_offset();
+        position = at + batch.total_bytes() as u64;
+    }
+    Ok(Behind::Later(None))
 }
 
 /// The batches from `start` on, which is where `buffer` begins.
@@ -85,14 +127,14 @@ fn take<S: Storage>(job: &ReadJob, storage: &mut S, start: u64, mut buffer: Vec<
             let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
             let bytes = first.total_bytes();
             if bytes > job.max_bytes && !Window::new(storage, file, job.segment.bytes).is_intact(start, &first)? {
-                return damaged(job, storage, start);
+                return damaged_at(job, storage, start);
             }
             fill(storage, file, &mut buffer, start, job.segment.bytes, bytes)?;
         }
     }
     let (bytes, next) = intact_batches(&buffer, job);
     if bytes == 0 {
-        return damaged(job, storage, start);
+        return damaged_at(job, storage, start);
     }
     buffer.truncate(bytes);
     Ok(ReadOutcome::Batches { bytes: Bytes::from(buffer), next, next_position: start + bytes as u64 })
@@ -117,22 +159,21 @@ fn nothing(job: &ReadJob, position: u64) -> ReadOutcome {
     ReadOutcome::Batches { bytes: Bytes::new(), next: job.from, next_position: position }
 }
 
-/// Says what is damaged at `position`, and where reading can go on.
-fn damaged<S: Storage>(job: &ReadJob, storage: &mut S, position: u64) -> Result<ReadOutcome, DiskError> {
-    let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
-    let mut window = Window::new(storage, file, job.segment.bytes);
-    let lowest = Offset(job.from.0.saturating_add(1));
-    let resume = match window.next_intact(position + 1, lowest, Offset(i64::MAX))? {
-        Some(at) => window.header(at)?.and_then(|head| BatchHeader::parse(&head).ok().map(|batch| batch.base_offset())),
-        None => None,
-    };
-    let sentence = match resume {
-        Some(resume) => {
-            format!("{file} is damaged at position {position}: offsets {} to {} cannot be read", job.from, resume.0 - 1)
-        }
-        None => format!("{file} is damaged at position {position}: offset {} cannot be read", job.from),
-    };
-    Ok(ReadOutcome::Damaged { sentence, resume })
+/// The batch at `position` holds the wanted offset and is not intact.
+fn damaged_at<S: Storage>(job: &ReadJob, storage: &mut S, position: u64) -> Result<ReadOutcome, DiskError> {
+    match behind_damage(job, storage, position + 1)? {
+        Behind::Later(resume) => Ok(damaged(job, position, resume)),
+        Behind::Wanted(_) => Ok(damaged(job, position, None)), // two batches claim it: believe neither
+    }
+}
+
+/// Says what is damaged, and where reading can go on.
+fn damaged(job: &ReadJob, position: u64, resume: Option<Offset>) -> ReadOutcome {
+    let file = FileName::Log(job.segment.base);
+    let last = resume.map_or(job.from, |resume| Offset(resume.0 - 1));
+    let sentence =
+        format!("{file} is damaged at or after position {position}: offsets {} to {last} cannot be read", job.from);
+    ReadOutcome::Damaged { sentence, resume }
 }
 
 /// Reads `wanted` bytes from `position` on, fewer at the segment's end.

@@ -19,6 +19,9 @@ use crate::types::{Offset, crc32c};
 /// Bytes copied at once.
 const COPY_BYTES: usize = 64 * 1024;
 
+/// How far behind a damaged record a later round is looked for; an empty half costs that much reading.
+const SEARCH_BYTES: u64 = 256 * 1024;
+
 /// No directory has a longer name.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -109,9 +112,14 @@ fn next_record<S: Storage>(
     if let Some(record) = record_at(window, half_start, position, generation)? {
         return Ok(Some(record));
     }
+    let rest = window.bytes(half_start + position, RECORD_HEAD_BYTES)?;
+    if position == BLOCK_BYTES && rest.iter().take(RECORD_HEAD_BYTES).all(|&byte| byte == 0) {
+        return Ok(None);
+    }
     // the last round may be torn anywhere; a round that another one follows was synced
     let mut at = position.next_multiple_of(BLOCK_BYTES);
-    while half_start + at < window.end() {
+    let end = (at + SEARCH_BYTES).min(window.end() - half_start);
+    while at < end {
         if let Some(record) = record_at(window, half_start, at, generation)?
             && record.round_position > position
         {

@@ -90,8 +90,7 @@ fn intact_run<S: Storage>(
         let position = segment.bytes;
         let Some(head) = window.header(position)? else { return Ok(false) };
         let Ok(batch) = BatchHeader::parse(&head) else { return Ok(false) };
-        let in_order = batch.base_offset() >= *next && batch.last_offset().0 - segment.base.0 <= i32::MAX as i64;
-        if !in_order || !window.is_intact(position, &batch)? {
+        if !is_in_order(window, segment, &batch, *next)? || !window.is_intact(position, &batch)? {
             return Ok(false);
         }
         segment.push(&batch, findings.interval_bytes, &mut runs.index, &mut runs.time_index);
@@ -102,6 +101,23 @@ fn intact_run<S: Storage>(
         *next = batch.next_offset();
     }
     Ok(true)
+}
+
+/// Whether the batch at the segment's end has offsets that it can have. No checksum covers them; a batch whose successor
+/// begins too early has wrong ones.
+fn is_in_order<S: Storage>(
+    window: &mut Window<'_, '_, S>,
+    segment: &SegmentMeta,
+    batch: &BatchHeader<'_>,
+    next: Offset,
+) -> Result<bool, DiskError> {
+    let is_possible = batch.base_offset() >= next && batch.next_offset() <= segment.limit();
+    if !is_possible || batch.base_offset() == next {
+        return Ok(is_possible);
+    }
+    let after = window.header(segment.bytes + batch.total_bytes() as u64)?;
+    let after = after.as_ref().and_then(|head| BatchHeader::parse(head).ok().map(|after| after.base_offset()));
+    Ok(after.is_none_or(|after| after >= batch.next_offset()))
 }
 
 /// What becomes of a batch that is not intact.
@@ -124,11 +140,10 @@ fn judge<S: Storage>(
 ) -> Result<Verdict, DiskError> {
     let position = segment.bytes;
     let was_synced = next < findings.recovery_point;
-    let below = Offset(segment.base.0.saturating_add(i32::MAX as i64 + 1));
-    let intact = window.next_intact(position + 1, next, below)?;
+    let intact = window.next_intact(position + 1, next, segment.limit())?;
     let to = intact.unwrap_or(window.end());
     let is_followed = intact.is_some() || (followed_by.is_some() && !is_cut_off(window, position)?);
-    if !was_synced && (!is_followed || window.has_lost_sector(position, to)?) {
+    if !was_synced && (!is_followed || window.has_lost_sector(position, to, next)?) {
         return Ok(Verdict::Cut);
     }
     let resume = match intact {

@@ -155,7 +155,8 @@ fn prepare_journal<S: Storage>(files: &RootFiles, storage: &mut S, started: &mut
     if fits { Ok(()) } else { storage.sync_dir(files.root, Some(OWN_DIR)) }
 }
 
-/// Empties a half of the journal: its records are of an older generation from now on.
+/// Empties a half of the journal: its records are of an older generation from now on. Zeros in place of the first record
+/// save the next start the search for records behind a damaged one.
 pub(super) fn stamp<S: Storage>(
     files: &RootFiles,
     half: usize,
@@ -165,7 +166,7 @@ pub(super) fn stamp<S: Storage>(
 ) -> Result<(), DiskError> {
     let path = journal_path(files.root);
     let head = render_half_head(&HalfHead { half_bytes: files.journal_half_bytes, generation, sequence });
-    let zeros = vec![0; BLOCK_BYTES as usize - head.len()];
+    let zeros = vec![0; 2 * BLOCK_BYTES as usize - head.len()];
     storage.write_at(path, half as u64 * files.journal_half_bytes, &[&head, &zeros])?;
     storage.sync(path)
 }

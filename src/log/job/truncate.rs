@@ -74,7 +74,7 @@ fn find<S: Storage>(job: &TruncateJob, segment: &SegmentMeta, storage: &mut S) -
     let mut end = job.to;
     while position < window.end() {
         let Some(head) = window.header(position)? else {
-            let intact = window.next_intact(position + 1, segment.base, Offset(i64::MAX))?;
+            let intact = window.next_intact(position + 1, segment.base, segment.limit())?;
             position = intact.unwrap_or(window.end());
             continue;
         };

@@ -6,11 +6,14 @@ use crate::record::{BatchHeader, HEADER_BYTES};
 use crate::types::{Offset, crc32c};
 
 /// Memory of one scan.
-pub(super) const WINDOW_BYTES: usize = 256 * 1024;
+const WINDOW_BYTES: usize = 256 * 1024;
+
+/// The first look reads less: often it is the only one. Each further one doubles.
+const FIRST_LOOK_BYTES: usize = 8 * 1024;
 
 /// What a lost write leaves is at least that long and lies in one sector: zeros where bytes should be.
 const SECTOR_BYTES: u64 = 512;
-const LOST_ZEROS_MIN: u64 = 16;
+const LOST_ZEROS_MIN: usize = 16;
 
 /// Where the CRC of a batch begins to cover it.
 const CRC_START: u64 = 21;
@@ -25,12 +28,13 @@ pub(super) struct Window<'s, 'f, S> {
     end: u64,
     buffer: Vec<u8>,
     start: u64,
+    next_look_bytes: usize,
 }
 
 impl<'s, 'f, S: Storage> Window<'s, 'f, S> {
     /// No byte is read yet.
     pub fn new(storage: &'s mut S, file: FilePath<'f>, end: u64) -> Self {
-        Window { storage, file, end, buffer: Vec::new(), start: 0 }
+        Window { storage, file, end, buffer: Vec::new(), start: 0, next_look_bytes: FIRST_LOOK_BYTES }
     }
 
     /// Where the file ends, as far as this window goes.
@@ -105,15 +109,19 @@ impl<'s, 'f, S: Storage> Window<'s, 'f, S> {
         Ok(None)
     }
 
-    /// Whether some sector of `from..to` holds nothing but zeros there: a write that never reached the disk.
-    pub fn has_lost_sector(&mut self, from: u64, to: u64) -> Result<bool, DiskError> {
+    /// Whether some sector of `from..to` holds nothing but zeros there: a write that never reached the disk. `from` is
+    /// where a batch of base offset `expected` should begin, which may have zeros of its own there.
+    pub fn has_lost_sector(&mut self, from: u64, to: u64, expected: Offset) -> Result<bool, DiskError> {
+        let head = expected.0.to_be_bytes();
         let mut at = from;
         while at < to {
             let sector_end = (at - at % SECTOR_BYTES + SECTOR_BYTES).min(to);
             let count = (sector_end - at) as usize; // at most a sector
+            let is_long = count >= LOST_ZEROS_MIN;
+            let may_be_zero = at == from && head.iter().take(count).all(|&byte| byte == 0);
             let bytes = self.bytes(at, count)?;
             let bytes = bytes.get(..count.min(bytes.len())).unwrap_or_default();
-            if bytes.len() as u64 >= LOST_ZEROS_MIN && bytes.iter().all(|&byte| byte == 0) {
+            if (is_long || (at == from && !may_be_zero)) && bytes.iter().all(|&byte| byte == 0) {
                 return Ok(true);
             }
             at = sector_end;
@@ -123,7 +131,8 @@ impl<'s, 'f, S: Storage> Window<'s, 'f, S> {
 
     fn fill(&mut self, position: u64, wanted: usize) -> Result<(), DiskError> {
         let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(WINDOW_BYTES);
-        self.buffer.resize(WINDOW_BYTES.max(wanted).min(left), 0);
+        self.buffer.resize(self.next_look_bytes.max(wanted).min(left), 0);
+        self.next_look_bytes = (2 * self.next_look_bytes).min(WINDOW_BYTES);
         let read = self.storage.read_at(self.file, position, &mut self.buffer)?;
         self.buffer.truncate(read);
         self.start = position;
