@@ -65,6 +65,14 @@ impl Frame<'_> {
             Frame::Large(bytes, _) => bytes,
         }
     }
+
+    /// How many of them lie in the input buffer: what is kept of them must be copied.
+    pub fn input_bytes(&self) -> usize {
+        match self {
+            Frame::Small(bytes) => bytes.len(),
+            Frame::Large(..) => 0,
+        }
+    }
 }
 
 /// A large frame, whole or not yet.

@@ -173,8 +173,7 @@ impl Shared {
             }
         };
         if request.api == Api::Produce {
-            let estimate = produce::estimate(&request);
-            return self.produce(world, connection, estimate, frame);
+            return self.produce(world, connection, frame);
         }
         if !connection.produces.is_empty() || connection.unsent_since.is_some() {
             return Err(frame);
@@ -186,7 +185,7 @@ impl Shared {
         };
         let frame_bytes = frame.bytes().len();
         let estimate = (row.estimate)(&self.context(world, connection), &request, frame_bytes);
-        match self.reserve(world, connection, Purpose::State, estimate) {
+        match self.reserve(world, connection, estimate) {
             Reserved::Closed => {}
             Reserved::Waits => return Err(frame),
             Reserved::Granted(state) => {
@@ -204,31 +203,16 @@ impl Shared {
         &mut self,
         world: &mut World<'_>,
         connection: &mut Connection,
-        estimate: Result<usize, ReadError>,
         frame: Frame<'f>,
     ) -> Result<(), Frame<'f>> {
         if connection.produces.is_full() || connection.unsent_since.is_some() {
             return Err(frame);
         }
-        let state = match self.reserve(world, connection, Purpose::State, estimate) {
-            Reserved::Closed => return Ok(()),
-            Reserved::Waits => return Err(frame),
-            Reserved::Granted(state) => state,
-        };
-        let copied_bytes = match &frame {
-            Frame::Small(bytes) => bytes.len(),
-            Frame::Large(..) => 0,
-        };
-        let copies = match self.reserve(world, connection, Purpose::Batches, Ok(copied_bytes)) {
-            Reserved::Closed => return Ok(()),
-            Reserved::Waits => return Err(frame),
-            Reserved::Granted(copies) => copies,
-        };
-        METRICS.kafka.requests.inc();
         let serial = connection.serial.wrapping_add(1);
         let mut cx = self.context(world, connection);
         cx.serial = serial;
-        match produce::begin(&mut cx, frame, state, copies) {
+        match produce::begin(&mut cx, frame) {
+            Ok(Begun::Waits(frame)) => return Err(frame),
             Ok(Begun::Done) => connection.is_proven = true,
             Ok(Begun::InFlight(in_flight)) => {
                 connection.serial = serial;
@@ -236,8 +220,10 @@ impl Shared {
                 self.answer_produces(world, connection);
             }
             Ok(Begun::Close) => self.refuse(world.now.mono, connection, &"an unacknowledged produce failed", world.fx),
+            Ok(Begun::TooLarge(bytes)) => self.refuse_size(world, connection, bytes),
             Err(error) => self.refuse(world.now.mono, connection, &error, world.fx),
         }
+        METRICS.kafka.requests.inc();
         Ok(())
     }
 
@@ -278,26 +264,24 @@ impl Shared {
         &mut self,
         world: &mut World<'_>,
         connection: &mut Connection,
-        purpose: Purpose,
         bytes: Result<usize, ReadError>,
     ) -> Reserved {
         match bytes {
-            Ok(bytes) if bytes <= self.admission.limit_bytes(purpose) => {
-                match self.admission.take(connection.id, purpose, bytes) {
-                    Some(grant) => Reserved::Granted(grant),
-                    None => Reserved::Waits,
+            Ok(bytes) if bytes <= self.admission.limit_bytes(Purpose::State) => {
+                match self.admission.take(connection.id, Purpose::State, bytes) {
+                    Some(grant) => return Reserved::Granted(grant),
+                    None => return Reserved::Waits,
                 }
             }
-            Ok(bytes) => {
-                let what = format_args!("a request that takes {bytes} bytes to answer");
-                self.refuse(world.now.mono, connection, &what, world.fx);
-                Reserved::Closed
-            }
-            Err(error) => {
-                self.refuse(world.now.mono, connection, &error, world.fx);
-                Reserved::Closed
-            }
+            Ok(bytes) => self.refuse_size(world, connection, bytes),
+            Err(error) => self.refuse(world.now.mono, connection, &error, world.fx),
         }
+        Reserved::Closed
+    }
+
+    fn refuse_size(&mut self, world: &mut World<'_>, connection: &mut Connection, bytes: usize) {
+        let what = format_args!("a request that takes {bytes} bytes to answer");
+        self.refuse(world.now.mono, connection, &what, world.fx);
     }
 
     /// A frame whose header cannot be served: a newer ApiVersions gets an answer, others have none.

@@ -10,13 +10,13 @@ use super::metadata::INTERNAL_TOPICS;
 use super::partitions::{TopicKey, append_code};
 use super::{Answer, Context, Reply};
 use crate::engine::{Acks, AppendError, AppendedAt};
+use crate::kafka::admission::Purpose;
 use crate::kafka::codec::{
     Array, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, Request,
     TopicProduceResponse,
 };
 use crate::kafka::errors::ErrorCode;
 use crate::kafka::inbox::{Cutter, Frame};
-use crate::memory::Grant;
 use crate::metrics::METRICS;
 use crate::record::{BatchHeader, Codec};
 use crate::types::{Offset, PartitionIndex, ReadError, Timestamp};
@@ -61,30 +61,33 @@ enum Outcome {
 }
 
 /// What has become of a request at once.
-pub enum Begun {
+pub enum Begun<'f> {
     /// The answer comes when the engine has answered.
     InFlight(InFlight),
     /// Nothing more to do: acks=0.
     Done,
+    /// Nothing was done: the connection stands in a queue for memory.
+    Waits(Frame<'f>),
     /// An error of a request with acks=0.
     Close,
+    /// The request needs so many bytes to be answered, more than there can ever be.
+    TooLarge(usize),
 }
 
-/// Bytes that a request needs until it is answered, and bytes to copy out of a small frame.
-pub fn estimate(request: &Request<'_>) -> Result<usize, ReadError> {
-    let body: ProduceRequest<'_> = request.body()?;
-    let part_bytes = size_of::<Part>() + 64;
-    let topics = body.topic_data.iter().map(|topic| 2 * topic.name.len() + part_bytes * topic.partition_data.len());
-    Ok(64 + topics.sum::<usize>())
-}
-
-/// Appends what `frame` brings. `state` and `copies` are what the estimate said.
-pub fn begin(cx: &mut Context<'_>, frame: Frame<'_>, state: Grant, copies: Grant) -> Result<Begun, ReadError> {
+/// Appends what `frame` brings, once there is memory to remember and, from a small frame, to copy it.
+pub fn begin<'f>(cx: &mut Context<'_>, frame: Frame<'f>) -> Result<Begun<'f>, ReadError> {
     let Ok(request) = Request::parse(frame.bytes()) else { return Ok(Begun::Close) };
     let body: ProduceRequest<'_> = request.body()?;
+    let (count, state_bytes) = size(&body);
+    if state_bytes > cx.out.admission.limit_bytes(Purpose::State) {
+        return Ok(Begun::TooLarge(state_bytes));
+    }
+    let Some(state) = cx.take(Purpose::State, state_bytes) else { return Ok(Begun::Waits(frame)) };
+    let Some(copies) = cx.take(Purpose::Batches, frame.input_bytes()) else { return Ok(Begun::Waits(frame)) };
     let acks = body.acks;
     let reply = Reply::new(request.version, request.correlation_id, state);
-    let mut in_flight = InFlight { serial: cx.serial, reply, parts: Vec::new(), missing: 0 };
+    let parts = Vec::with_capacity(count);
+    let mut in_flight = InFlight { serial: cx.serial, reply, parts, missing: 0 };
     let batches = in_flight.plan(cx, &request, &body, frame.bytes());
     in_flight.append(cx, acks, Cutter::new(frame, copies), batches);
     Ok(match acks {
@@ -94,12 +97,21 @@ pub fn begin(cx: &mut Context<'_>, frame: Frame<'_>, state: Grant, copies: Grant
     })
 }
 
+/// How many partitions a request names, and the bytes that they need until it is answered, the reply included.
+fn size(body: &ProduceRequest<'_>) -> (usize, usize) {
+    const PART_BYTES: usize = size_of::<Part>() + 64;
+    let (mut count, mut bytes) = (0, 64);
+    for topic in body.topic_data {
+        count += topic.partition_data.len();
+        bytes += 2 * topic.name.len() + PART_BYTES * topic.partition_data.len();
+    }
+    (count, bytes)
+}
+
 impl InFlight {
     /// Lists the partitions, refusing what can be refused before anything is appended; returns how many batches are
     /// left to append.
     fn plan(&mut self, cx: &Context<'_>, request: &Request<'_>, body: &ProduceRequest<'_>, frame: &[u8]) -> usize {
-        let count = body.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
-        self.parts.reserve_exact(count);
         for topic in body.topic_data {
             let key = match request.version {
                 ..=12 => TopicKey::named(cx.engine, topic.name),
