@@ -4,6 +4,7 @@ use tern::kafka::codec::Api;
 use tern::types::Rng;
 
 use crate::client::*;
+use crate::generator;
 use crate::world::{World, rounds, seed};
 
 fn samples() -> Vec<Vec<u8>> {
@@ -100,6 +101,32 @@ fn every_key_and_version() {
     check_healthy(&mut world, healthy, 1, 0);
 }
 
+/// Every API in every version, its fields filled by chance, each on a connection of its own: an answer, a closed
+/// connection or patience, and nothing left behind.
+#[test]
+fn generated_requests() {
+    let seed = seed(3);
+    for round in 0..rounds(3) {
+        let mut rng = Rng::new(seed + round);
+        let (mut world, healthy) = begin();
+        for &api in Api::ALL {
+            for version in api.versions() {
+                let conn = world.connect();
+                let frame = generator::of(&mut rng, api, version);
+                world.send(conn, &frame);
+                if rng.one_in(4) {
+                    world.pass_ms(rng.below(1000));
+                }
+                if !world.is_closed(conn) {
+                    world.disconnect(conn);
+                }
+            }
+            check_healthy(&mut world, healthy, 5, seed + round);
+        }
+        assert_eq!((world.requests.used_bytes(), world.responses.used_bytes()), (0, 0), "seed {}", seed + round);
+    }
+}
+
 /// Whole connections of valid requests, bent here and there, cut anywhere, in company, some of them deaf.
 #[test]
 fn mutated_connections() {
@@ -155,7 +182,10 @@ fn mutated_connections() {
 fn mutate(rng: &mut Rng, samples: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..=rng.below(3) {
-        bytes.extend(&samples[rng.below(samples.len() as u64) as usize]);
+        match rng.below(2) {
+            0 => bytes.extend(&samples[rng.below(samples.len() as u64) as usize]),
+            _ => bytes.extend(generator::request(rng)),
+        }
     }
     for _ in 0..rng.below(4) {
         let at = rng.below(bytes.len() as u64) as usize;

@@ -5,6 +5,7 @@
 
 mod client;
 mod disk;
+mod generator;
 mod kafka_fetch;
 mod kafka_hostile;
 mod kafka_memory;
