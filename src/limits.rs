@@ -22,8 +22,9 @@ pub const CONNECTION_STATE_BYTES: usize = 4 * 1024;
 /// The least the kernel is given to send and receive with, both together, for each connection.
 pub const KERNEL_SOCKET_BYTES_MIN: usize = 8 * 1024;
 
-/// The most the kernel is given for one connection, both directions together.
-pub const KERNEL_SOCKET_BYTES_MAX: usize = 256 * 1024;
+/// The most the kernel is given for one connection, both directions together: a fetch of a mebibyte should not take
+/// many wake-ups.
+pub const KERNEL_SOCKET_BYTES_MAX: usize = 1024 * 1024;
 
 /// The most it is given for an MQTT client, whose messages are small and whose siblings are many.
 pub const KERNEL_MQTT_SOCKET_BYTES_MAX: usize = 64 * 1024;

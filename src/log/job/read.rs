@@ -54,8 +54,8 @@ pub(super) fn read<S: Storage>(job: &ReadJob, storage: &mut S) -> Result<ReadOut
                 Behind::Later(resume) => return Ok(damaged(job, position, resume)),
             },
         };
-        let batches = buffer.split_off((start - position) as usize); // the walk stayed in the buffer
-        return take(job, storage, start, batches);
+        let skip = (start - position) as usize; // the walk stayed in the buffer
+        return take(job, storage, start, buffer, skip);
     }
 }
 
@@ -117,27 +117,34 @@ fn behind_damage<S: Storage>(job: &ReadJob, storage: &mut S, mut position: u64) 
     Ok(Behind::Later(None))
 }
 
-/// The batches from `start` on, which is where `buffer` begins.
-fn take<S: Storage>(job: &ReadJob, storage: &mut S, start: u64, mut buffer: Vec<u8>) -> Result<ReadOutcome, DiskError> {
-    if let Ok(first) = BatchHeader::parse(&buffer) {
+/// The batches from `start` on, which is where `buffer` is after `skip` bytes. They stay where they were read.
+fn take<S: Storage>(
+    job: &ReadJob,
+    storage: &mut S,
+    start: u64,
+    mut buffer: Vec<u8>,
+    mut skip: usize,
+) -> Result<ReadOutcome, DiskError> {
+    if let Ok(first) = BatchHeader::parse(buffer.get(skip..).unwrap_or_default()) {
         if first.next_offset() > job.below {
             return Ok(nothing(job, start));
         }
-        if first.total_bytes() > buffer.len() {
+        if first.total_bytes() > buffer.len() - skip {
             let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
             let bytes = first.total_bytes();
             if bytes > job.max_bytes && !Window::new(storage, file, job.segment.bytes).is_intact(start, &first)? {
                 return damaged_at(job, storage, start);
             }
             fill(storage, file, &mut buffer, start, job.segment.bytes, bytes)?;
+            skip = 0;
         }
     }
-    let (bytes, next) = intact_batches(&buffer, job);
+    let (bytes, next) = intact_batches(buffer.get(skip..).unwrap_or_default(), job);
     if bytes == 0 {
         return damaged_at(job, storage, start);
     }
-    buffer.truncate(bytes);
-    Ok(ReadOutcome::Batches { bytes: Bytes::from(buffer), next, next_position: start + bytes as u64 })
+    let batches = Bytes::from(buffer).slice(skip..skip + bytes);
+    Ok(ReadOutcome::Batches { bytes: batches, next, next_position: start + bytes as u64 })
 }
 
 /// How many bytes of `buffer` are whole, intact batches that the job wants, and the offset after them.
