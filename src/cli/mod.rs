@@ -11,7 +11,6 @@ pub mod demo;
 mod inspect;
 pub mod kafka;
 mod load;
-mod partitioner;
 mod produce;
 mod serve;
 mod status;

@@ -7,9 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::arguments::ProduceArguments;
 use super::kafka::Client;
-use super::partitioner::partition_of;
 use super::topics;
-use crate::record::{BatchBuilder, NewRecord};
+use crate::record::{BatchBuilder, NewRecord, partition_of};
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp};
 
 /// Bytes of standard input that are looked at for more lines.
@@ -90,7 +89,7 @@ fn split<'a>(line: &'a [u8], separator: Option<&str>, number: u64) -> io::Result
 impl Producer<'_> {
     fn push(&mut self, record: &NewRecord<'_>, number: u64) -> io::Result<()> {
         let place = match record.key {
-            Some(key) => partition_of(key, self.partitions.len()),
+            Some(key) => partition_of(key, self.partitions.len() as u32).0 as usize,
             None => self.turn % self.partitions.len(),
         };
         if self.builders[place].push(record).is_err() {

@@ -22,7 +22,6 @@ mod exactly_once;
 mod ingest;
 pub mod mapping;
 mod outgoing;
-mod partitioner;
 mod record;
 mod route;
 mod session;
@@ -37,7 +36,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 pub use backend::Backend;
-pub use partitioner::partition_of;
 
 use connection::{Block, Connection};
 use diagnostics::Diagnostics;

@@ -12,10 +12,10 @@ use super::codec::{self, Publish, Version};
 use super::connection::{Block, Connection};
 use super::errors::{Reason, Refusal};
 use super::ingest::Stop;
-use super::partitioner::partition_of;
 use crate::effect::Effects;
 use crate::engine::{Door, PartitionKey, TopicDone, TopicError, Waiter};
 use crate::limits::{MQTT_RETRY_MILLIS, MQTT_ROUTE_SECONDS_MAX};
+use crate::record::partition_of;
 use crate::types::{ConnId, Now, PartitionIndex, Slot};
 
 impl MqttDoor {

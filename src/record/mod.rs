@@ -27,6 +27,7 @@ mod builder;
 mod codec;
 mod error;
 mod lz4;
+mod partitioner;
 mod produced;
 mod records;
 mod zstd;
@@ -38,5 +39,6 @@ pub use batch::{
 pub use builder::{BatchBuilder, Full, NewRecord, Producer};
 pub use codec::{Codec, decompress};
 pub use error::RecordError;
+pub use partitioner::partition_of;
 pub use produced::{BatchInfo, validate_produced};
 pub use records::{Header, Headers, Record, Records, open};

@@ -92,6 +92,10 @@ fn undo<S: Storage>(part: &WritePart, storage: &mut S) -> Result<(), DiskError> 
             other => other,
         });
     }
+    if !part.create {
+        // else a power cut could bring the tail back below the segments that follow it
+        result = result.and(storage.sync(FilePath::in_log(&part.dir, FileName::Log(part.base))));
+    }
     result
 }
 

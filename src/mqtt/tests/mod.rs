@@ -14,14 +14,14 @@ use bytes::Bytes;
 
 use super::backend::Backend;
 use super::mapping::Mapping;
-use super::{MqttDoor, Settings, partition_of};
+use super::{MqttDoor, Settings};
 use crate::config::MapLine;
 use crate::effect::{Effect, Effects};
 use crate::engine::{
     AppendError, AppendedAt, Completion, Door, NewRecord, PartitionKey, TopicDone, TopicError, Waiter,
 };
 use crate::memory::Account;
-use crate::record::{BatchBuilder, NewRecord as BatchRecord};
+use crate::record::{BatchBuilder, NewRecord as BatchRecord, partition_of};
 use crate::types::{ConnId, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Rng, Slot, Timestamp, TopicId};
 
 /// Names and values of a record's headers.
