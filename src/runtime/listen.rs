@@ -95,6 +95,7 @@ pub struct Admission {
 /// Accepts for ever. Runs on the `LocalSet`.
 pub async fn accept(shell: Rc<RefCell<Shell>>, bound: Bound, admission: Admission) {
     loop {
+        announce_window(&bound, &admission);
         match bound.socket.accept().await {
             Ok((stream, peer)) => admit(&shell, stream, peer, bound.listener, &admission),
             Err(error) if is_of_one_connection(&error) => {}
@@ -106,14 +107,27 @@ pub async fn accept(shell: Rc<RefCell<Shell>>, bound: Bound, admission: Admissio
     }
 }
 
+/// Has the next connection begin with the receive buffer that it will get. One that shrinks after it was accepted has
+/// promised its peer a window that it does not keep, and where segments are larger than it (64 KiB on the loopback) the
+/// peer then sends nothing but probes, five a second.
+fn announce_window(bound: &Bound, admission: &Admission) {
+    let next = admission.accounts.socket_buffers(admission.wanted_bytes(bound.listener));
+    let _ = set_option(&bound.socket, libc::SOL_SOCKET, libc::SO_RCVBUF, next.receive_bytes); // slow, not wrong
+}
+
+impl Admission {
+    /// Half of what the kernel is to hold for a connection: it doubles what is set.
+    fn wanted_bytes(&self, listener: Listener) -> usize {
+        match listener {
+            Listener::Kafka(_) => self.buffers_wanted_bytes,
+            Listener::Mqtt(_) => self.buffers_wanted_bytes.min(KERNEL_MQTT_SOCKET_BYTES_MAX / 2),
+            Listener::Http => self.buffers_wanted_bytes.min(KERNEL_HTTP_SOCKET_BYTES_MAX / 2),
+        }
+    }
+}
+
 fn admit(shell: &Rc<RefCell<Shell>>, stream: TcpStream, peer: SocketAddr, listener: Listener, admission: &Admission) {
-    // Half of what the kernel is to hold: it doubles what is set.
-    let wanted = match listener {
-        Listener::Kafka(_) => admission.buffers_wanted_bytes,
-        Listener::Mqtt(_) => admission.buffers_wanted_bytes.min(KERNEL_MQTT_SOCKET_BYTES_MAX / 2),
-        Listener::Http => admission.buffers_wanted_bytes.min(KERNEL_HTTP_SOCKET_BYTES_MAX / 2),
-    };
-    let buffers = admission.accounts.socket_buffers(wanted);
+    let buffers = admission.accounts.socket_buffers(admission.wanted_bytes(listener));
     if stream.set_nodelay(true).is_err() || set_buffers(&stream, &buffers).is_err() {
         return;
     }
