@@ -149,7 +149,9 @@ impl Shell {
                 self.ring(conn); // its task notices the end and reports it
             }
         }
-        self.dirty = dirty;
+        if self.dirty.is_empty() {
+            self.dirty = dirty; // only to use its memory again: flushing may have queued more, for the next turn
+        }
     }
 
     /// A place for a new socket, or `None` when all are taken.
@@ -214,9 +216,13 @@ impl Shell {
             return !socket.closing;
         }
         let stream = socket.stream.clone();
+        let was_clogged = socket.out.is_clogged();
         match socket.out.write_to(|slices| stream.try_write_vectored(slices)) {
             Ok(true) => {
                 socket.blocked = false;
+                if was_clogged {
+                    socket.bell.ring(); // it was not read meanwhile
+                }
                 let closing = socket.closing;
                 self.step(Input::Drained { conn });
                 !closing
