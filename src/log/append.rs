@@ -54,7 +54,9 @@ impl Logs {
         self.queued_bytes += batch.len() as u64;
         self.queued_batches += 1;
         log.queue_batch(batch.freeze(), grant, append_time, &mut self.spare);
-        log.epochs_dirty |= log.epochs.note(epoch, base_offset);
+        if log.epochs.note(epoch, base_offset) {
+            log.epochs_changes.add();
+        }
         log.end = end;
         if !std::mem::replace(&mut log.is_listed, true) {
             self.listed.push(key);
@@ -174,7 +176,9 @@ impl Logs {
         let rolled = log.sent.is_some_and(|sent| sent.count > log.written.count);
         log.written = log.sent.take().unwrap_or(log.written);
         log.durable = log.written.end;
-        log.file_dirty |= rolled;
+        if rolled {
+            log.file_changes.add();
+        }
         let bytes: u64 = parts.iter().map(part_bytes).sum();
         log.written_bytes += bytes;
         let is_due = log.unscanned_bytes() >= scan_bytes;
@@ -265,18 +269,13 @@ impl Log {
         segment.appended_at = now;
         if let Ok(header) = BatchHeader::parse(&batch) {
             segment.push(&header, self.config.index_interval_bytes, &mut part.index.1, &mut part.time_index.1);
+            if header.has_producer() {
+                self.produced_end = header.next_offset();
+            }
         }
         self.appended_bytes += batch.len() as u64;
         part.batches.push(batch);
         part.grants.push(grant);
-    }
-
-    /// Whether a recovery from the last snapshot would read too much; asked once.
-    pub(super) fn wants_snapshot(&mut self, scan_bytes: u64) -> bool {
-        let is_old = self.appended_bytes.saturating_sub(self.snapshot_bytes) >= scan_bytes / 2;
-        let wants = self.config.producers && is_old && self.new_snapshot.is_none() && !self.snapshot_asked;
-        self.snapshot_asked |= wants;
-        wants
     }
 }
 

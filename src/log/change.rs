@@ -132,7 +132,9 @@ impl Logs {
     fn trim(&mut self, key: LogKey, count: usize, start: Offset, fx: &mut Effects) {
         let Some(log) = self.log_mut(key) else { return };
         log.start = start;
-        log.epochs_dirty |= log.epochs.truncate_start(start);
+        if log.epochs.truncate_start(start) {
+            log.epochs_changes.add();
+        }
         log.drop_segments(count);
         self.send_trim(key, fx);
     }
@@ -142,8 +144,8 @@ impl Logs {
         before.root_files.push((LOG_STARTS, self.render_log_starts()));
         let Some(log) = self.log_mut(key).filter(|log| log.phase == Phase::Open) else { return };
         log.is_trimming = true;
-        if log.epochs_dirty {
-            before.log_files.push(epochs_file(log));
+        if log.epochs_changes.unnoted().is_some() {
+            before.log_files.push(epochs_file(log).0);
         }
         let removed = std::mem::take(&mut log.removed);
         let start = log.start;
@@ -274,7 +276,7 @@ impl Logs {
         let is_restart = matches!(wish, Wish::Restart(_));
         let file = LogFile { restart_at: is_restart.then_some(to), ..log.file(floor) };
         before.log_files.push((log.dir.clone(), LOG_FILE, file.render()));
-        before.log_files.push(epochs_file(log));
+        before.log_files.push(epochs_file(log).0);
         let segments = log.written_segments().collect();
         let marks = LogMarks { recovery_point: log.recovery_point, log_start: log.start };
         before.root_files.push((LOG_STARTS, self.render_log_starts()));
@@ -348,7 +350,7 @@ impl Log {
         self.recovery_point = self.recovery_point.min(to);
         self.epochs.truncate_end(to);
         self.snapshot.take_if(|(at, _)| *at > to);
-        self.new_snapshot.take_if(|(at, _, _)| *at > to);
+        self.new_snapshot.take_if(|snapshot| snapshot.at > to);
         if let Wish::Restart(at) = wish {
             (self.start, self.durable, self.end) = (at, at, at);
             self.epochs = Default::default();

@@ -94,7 +94,7 @@ impl LogsConfig {
             journal_half_bytes: 8 << 20,
             reserve_bytes: 4 << 20,
             scan_bytes: 4 << 20,
-            scan_total_bytes: 64 << 20,
+            scan_total_bytes: 256 << 20,
             linger: true,
             clock_floor,
         }

@@ -41,7 +41,7 @@ pub struct Opened {
     pub producer_snapshot: Option<(Offset, Bytes)>,
     /// The last batches of idempotent producers at or above that offset, ascending.
     pub producer_batches: Vec<ProducerBatch>,
-    /// What recovery repaired, for the operator.
+    /// What recovery repaired, for the operator; sentences name files of the log's directory.
     pub warnings: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ pub enum LogEvent {
     Truncated { log: LogKey, end: Offset },
     /// The answer to `delete`; the key is gone.
     Deleted { log: LogKey },
-    /// Damage was found and left as it is.
+    /// Damage was found and left as it is; the sentence names a file of the log's directory.
     Damaged { log: LogKey, sentence: String },
     /// Please call `set_producer_snapshot`: a recovery from the last one would read too much.
     SnapshotWanted { log: LogKey },

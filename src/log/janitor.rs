@@ -57,10 +57,20 @@ struct Moved {
     log: LogKey,
     dir: Arc<str>,
     to: Offset,
-    written_bytes: u64,
-    /// The log file was written, with the snapshot up to there.
-    file: Option<Option<Offset>>,
-    epochs: bool,
+    /// `Log::written_bytes` there.
+    bytes: u64,
+    /// The log's own file is written.
+    file: Option<FileNote>,
+    /// Leader epochs are written: changes.
+    epochs: Option<u64>,
+}
+
+/// What the log's own file says then.
+#[derive(Debug)]
+struct FileNote {
+    changes: u64,
+    log_end: Offset,
+    snapshot: Option<(Offset, Bytes)>,
 }
 
 impl Logs {
@@ -201,12 +211,15 @@ impl Logs {
 
     /// Has everything else noted that a higher recovery point needs.
     fn move_log(&mut self, key: LogKey, is_last: bool, job: &mut CheckpointJob) -> Option<Moved> {
-        let log = self.log(key)?;
-        let to = log.written.end;
-        let snapshot = log.usable_snapshot().map(|(at, _)| at);
-        let needs_file = log.file_dirty || snapshot.is_some() || (is_last && log.noted_end != to);
-        if to == log.recovery_point && !needs_file {
-            let log = self.log_mut(key)?;
+        let log = self.log_mut(key)?;
+        let Some(next) = log.next_recovery_point() else {
+            log.checkpointed_bytes = log.written_bytes; // no use in trying again before more is written
+            return None;
+        };
+        let end = log.written.end;
+        let file_changes = log.file_changes.unnoted();
+        let needs_file = file_changes.is_some() || next.with_snapshot || (is_last && log.noted_end != end);
+        if next.at == log.recovery_point && !needs_file {
             log.checkpointed_bytes = log.written_bytes;
             return None;
         }
@@ -222,34 +235,31 @@ impl Logs {
                 }),
             }
         }
-        if log.epochs_dirty {
-            job.log_files.push(epochs_file(log));
+        let mut epochs = log.epochs_changes.unnoted();
+        if epochs.is_some() {
+            let (file, is_whole) = epochs_file(log);
+            job.log_files.push(file);
+            epochs = epochs.filter(|_| is_whole);
         }
         if needs_file {
             job.log_files.push((log.dir.clone(), LOG_FILE, log.file(log.journal_floor).render()));
         }
-        let file = needs_file.then_some(snapshot);
-        Some(Moved {
-            log: key,
-            dir: log.dir.name.clone(),
-            to,
-            written_bytes: log.written_bytes,
-            file,
-            epochs: log.epochs_dirty,
-        })
+        let snapshot = log.usable_snapshot().map(|snapshot| (snapshot.at, snapshot.bytes.clone()));
+        let file = needs_file.then_some(FileNote { changes: file_changes.unwrap_or(0), log_end: end, snapshot });
+        Some(Moved { log: key, dir: log.dir.name.clone(), to: next.at, bytes: next.bytes, file, epochs })
     }
 
     fn moved(&mut self, moved: Moved) {
         let Some(log) = self.log_mut(moved.log).filter(|log| log.phase == Phase::Open) else { return };
         log.recovery_point = moved.to.min(log.written.end);
-        log.checkpointed_bytes = moved.written_bytes;
-        log.epochs_dirty &= !(moved.epochs && moved.to == log.written.end);
-        let Some(snapshot) = moved.file else { return };
-        log.noted_end = moved.to;
-        log.file_dirty &= moved.to != log.written.end;
-        if let Some((at, bytes, appended_bytes)) = log.new_snapshot.take_if(|(at, _, _)| Some(*at) == snapshot) {
+        log.checkpointed_bytes = moved.bytes;
+        log.epochs_changes.noted(moved.epochs.unwrap_or(0));
+        let Some(file) = moved.file else { return };
+        log.noted_end = file.log_end;
+        log.file_changes.noted(file.changes);
+        if let Some((at, bytes)) = file.snapshot {
             log.snapshot = Some((at, bytes));
-            log.snapshot_bytes = appended_bytes;
+            log.new_snapshot.take_if(|new| new.at == at);
         }
     }
 
@@ -290,9 +300,9 @@ impl Log {
     }
 }
 
-/// The leader epochs of what is written; an empty log remembers the last one it had.
-pub(super) fn epochs_file(log: &Log) -> (LogDir, &'static str, Bytes) {
+/// The leader epochs of what is written, and whether that is all of them; an empty log remembers the last one it had.
+pub(super) fn epochs_file(log: &Log) -> ((LogDir, &'static str, Bytes), bool) {
     let mut epochs = log.epochs.clone();
-    epochs.truncate_end(log.written.end.max(log.start.plus(1)));
-    (log.dir.clone(), LEADER_EPOCHS, checkpoint::render_epochs(epochs.entries()))
+    let is_cut = epochs.truncate_end(log.written.end.max(log.start.plus(1)));
+    ((log.dir.clone(), LEADER_EPOCHS, checkpoint::render_epochs(epochs.entries())), !is_cut)
 }

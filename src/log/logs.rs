@@ -15,7 +15,7 @@ use super::janitor::Janitor;
 use super::journal::Journal;
 use super::round::Pace;
 use super::space::Space;
-use super::state::{Log, Phase, Wish};
+use super::state::{Log, NewSnapshot, Phase, Wish};
 use super::{LogConfig, LogEvent, LogsConfig, Marks, Opened};
 use crate::effect::{
     DiskDone, DiskError, DiskOp, Effects, JournalPlace, Lane, LogDir, LogDone, LogJob, LogMarks, OpenJob, OpenedLog,
@@ -212,7 +212,8 @@ impl Logs {
         if let Some(log) = self.log_mut(log)
             && log.phase == Phase::Open
         {
-            log.new_snapshot = Some((log.end, bytes, log.appended_bytes));
+            log.new_snapshot = Some(NewSnapshot { at: log.end, bytes, appended_bytes: log.appended_bytes });
+            log.snapshot_bytes = log.appended_bytes;
             log.snapshot_asked = false;
         }
     }

@@ -120,7 +120,7 @@ impl Logs {
             }
             Ok(LogDone::Read(ReadOutcome::Damaged { sentence, resume })) => {
                 let resume = resume.or(following.map(|segment| segment.base));
-                Err(LogReadError::Damaged { sentence: format!("{}/{sentence}", log.dir.name), resume })
+                Err(LogReadError::Damaged { sentence, resume })
             }
             Ok(_) => Err(LogReadError::Disk(DiskError::Io("an answer of the wrong kind".into()))),
             Err(DiskError::NotFound) if read.from < log.start => Err(LogReadError::OutOfRange(log.marks())),

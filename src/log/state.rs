@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::leader_epochs::LeaderEpochs;
 use super::log_file::LogFile;
 use super::{LogConfig, Marks};
-use crate::effect::{LogDir, OpenedLog, SegmentMeta, WritePart};
+use crate::effect::{LogDir, OpenedLog, ProducerBatch, SegmentMeta, WritePart};
 use crate::types::{LeaderEpoch, Offset};
 
 /// Readers whose next spot is remembered.
@@ -63,6 +63,49 @@ pub(super) struct Tip {
     pub unborn: bool,
 }
 
+/// Changes of what a small file should say, counted, and how many of them it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    made: u64,
+    noted: u64,
+}
+
+impl Changes {
+    /// One more.
+    pub fn add(&mut self) {
+        self.made += 1;
+    }
+
+    /// The count to hand to `noted` when the file says it.
+    pub fn unnoted(self) -> Option<u64> {
+        (self.made > self.noted).then_some(self.made)
+    }
+
+    /// The file says the first `count`.
+    pub fn noted(&mut self, count: u64) {
+        self.noted = self.noted.max(count);
+    }
+}
+
+/// What the owner says of producers, with everything below an offset.
+#[derive(Clone, Debug)]
+pub(super) struct NewSnapshot {
+    pub at: Offset,
+    pub bytes: Bytes,
+    /// `Log::appended_bytes` at that offset.
+    pub appended_bytes: u64,
+}
+
+/// Where a recovery point may move to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NextPoint {
+    pub at: Offset,
+    /// `Log::written_bytes` at that offset.
+    pub bytes: u64,
+    /// The new snapshot must be noted first.
+    pub with_snapshot: bool,
+}
+
 /// Where a reader will probably go on.
 #[derive(Clone, Copy, Debug)]
 struct Hint {
@@ -104,20 +147,23 @@ pub(super) struct Log {
     next_hint: usize,
     /// As the checkpoint file says.
     pub recovery_point: Offset,
-    /// Bytes ever appended and ever written in this life, and as of `recovery_point` and the last snapshot.
+    /// Bytes ever appended and ever written in this life, and as of `recovery_point` and the newest snapshot.
     pub appended_bytes: u64,
     pub written_bytes: u64,
     pub checkpointed_bytes: u64,
     pub snapshot_bytes: u64,
-    /// On the disk, and what is to replace it with the next checkpoint, with `appended_bytes` at that time.
+    /// What is known of producers, on the disk.
     pub snapshot: Option<(Offset, Bytes)>,
-    pub new_snapshot: Option<(Offset, Bytes, u64)>,
+    /// What is to replace it with the next checkpoint.
+    pub new_snapshot: Option<NewSnapshot>,
     pub snapshot_asked: bool,
+    /// Offset after the last batch of an idempotent producer.
+    pub produced_end: Offset,
     pub journal_floor: u64,
     pub noted_end: Offset,
-    pub epochs_dirty: bool,
-    /// Segments were added or removed since the log file was written.
-    pub file_dirty: bool,
+    /// Counts changes that the file of leader epochs, and the log's own, must follow.
+    pub epochs_changes: Changes,
+    pub file_changes: Changes,
     /// Batches that were acknowledged without a sync.
     pub unsynced_batches: u64,
     /// Segments below the start whose files may still be there.
@@ -159,10 +205,11 @@ impl Log {
             snapshot: None,
             new_snapshot: None,
             snapshot_asked: false,
+            produced_end: Offset(0),
             journal_floor: 0,
             noted_end: Offset(-1),
-            epochs_dirty: false,
-            file_dirty: false,
+            epochs_changes: Changes::default(),
+            file_changes: Changes::default(),
             unsynced_batches: 0,
             removed: Vec::new(),
             is_trimming: false,
@@ -179,12 +226,14 @@ impl Log {
         self.segments.clone_from(&found.segments);
         self.unborn = false;
         self.epochs = LeaderEpochs::from_entries(found.epochs.iter().copied());
-        self.epochs_dirty = true;
+        self.epochs_changes.add();
         self.recovery_point = marked;
         self.journal_floor = found.journal_floor;
         self.snapshot = found.producer_snapshot.clone();
         self.new_snapshot = None;
         self.snapshot_asked = false;
+        let produced = |batch: &ProducerBatch| batch.base_offset.plus(batch.last_offset_delta as i64 + 1);
+        self.produced_end = found.producer_batches.iter().map(produced).max().unwrap_or_default();
         self.hints = [None; HINTS];
         self.removed.clear();
         // what was scanned now would be scanned again
@@ -210,8 +259,10 @@ impl Log {
         }
         self.unborn = written.unborn;
         self.end = written.end;
-        self.epochs_dirty |= self.epochs.truncate_end(written.end.max(self.start.plus(1)));
-        self.new_snapshot.take_if(|(at, _, _)| *at > written.end);
+        if self.epochs.truncate_end(written.end.max(self.start.plus(1))) {
+            self.epochs_changes.add();
+        }
+        self.new_snapshot.take_if(|snapshot| snapshot.at > written.end);
         self.queue.clear();
     }
 
@@ -284,7 +335,7 @@ impl Log {
     pub fn drop_segments(&mut self, count: usize) {
         let dropped = self.segments.drain(..count.min(self.segments.len()));
         self.removed.extend(dropped.map(|segment| segment.base));
-        self.file_dirty = true;
+        self.file_changes.add();
         if self.segments.is_empty() {
             self.segments.push(SegmentMeta::empty(self.end, self.written.last.appended_at));
             self.unborn = true;
@@ -299,7 +350,8 @@ impl Log {
 
     /// What the log's own file should say now; `floor` is the journal floor.
     pub fn file(&self, floor: u64) -> LogFile {
-        let snapshot = self.usable_snapshot().or(self.snapshot.as_ref().map(|(at, bytes)| (*at, bytes)));
+        let known = self.snapshot.as_ref().map(|(at, bytes)| (*at, bytes));
+        let snapshot = self.usable_snapshot().map(|snapshot| (snapshot.at, &snapshot.bytes)).or(known);
         LogFile {
             journal_floor: floor,
             producer_snapshot: snapshot.map(|(at, bytes)| (at, bytes.to_vec())),
@@ -313,8 +365,37 @@ impl Log {
     }
 
     /// The new snapshot, when everything it speaks of is written.
-    pub fn usable_snapshot(&self) -> Option<(Offset, &Bytes)> {
-        self.new_snapshot.as_ref().filter(|(at, _, _)| *at <= self.written.end).map(|(at, bytes, _)| (*at, bytes))
+    pub fn usable_snapshot(&self) -> Option<&NewSnapshot> {
+        self.new_snapshot.as_ref().filter(|snapshot| snapshot.at <= self.written.end)
+    }
+
+    /// Whether a snapshot that holds up to `at` tells all that the log's batches say of producers.
+    fn is_covered(&self, at: Offset) -> bool {
+        !self.config.producers || self.produced_end <= at
+    }
+
+    /// How far the recovery point may move, and what it takes: batches of producers must not fall below it before a
+    /// snapshot tells of them.
+    pub fn next_recovery_point(&self) -> Option<NextPoint> {
+        let all = NextPoint { at: self.written.end, bytes: self.written_bytes, with_snapshot: false };
+        if self.snapshot.as_ref().map_or(!self.config.producers, |(at, _)| self.is_covered(*at)) {
+            return Some(all);
+        }
+        let new = self.usable_snapshot()?;
+        let up_to_new =
+            NextPoint { at: new.at, bytes: new.appended_bytes.min(self.written_bytes), with_snapshot: true };
+        Some(if self.is_covered(new.at) { NextPoint { with_snapshot: true, ..all } } else { up_to_new })
+    }
+
+    /// Whether the next checkpoint could not move the recovery point far without a newer snapshot; asked once.
+    pub fn wants_snapshot(&mut self, scan_bytes: u64) -> bool {
+        let is_old = self.appended_bytes.saturating_sub(self.snapshot_bytes) >= scan_bytes / 4;
+        let newest = self.new_snapshot.as_ref().map(|snapshot| snapshot.at);
+        let newest = newest.or(self.snapshot.as_ref().map(|(at, _)| *at));
+        let is_missing = newest.map_or(self.config.producers, |at| !self.is_covered(at));
+        let wants = is_old && is_missing && !self.snapshot_asked;
+        self.snapshot_asked |= wants;
+        wants
     }
 
     /// The last epoch that appended.

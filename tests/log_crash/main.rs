@@ -16,7 +16,7 @@ mod world;
 use world::{Setup, World};
 
 /// Seeds of every test in an ordinary run: some twenty seconds on two cores, without optimisation.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 1000;
 
 fn seeds() -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());

@@ -2,8 +2,8 @@
 //!
 //! What lies below the recovery point was synced together with its indexes and is believed; from there on every batch is
 //! compared with its checksum and the indexes are written anew. The scan starts at the last index entry below the
-//! recovery point, or below the last producer snapshot where that is older. After a clean stop it covers the few
-//! kilobytes behind that entry.
+//! recovery point, which lies above no batch of an idempotent producer that the last snapshot does not tell of. After a
+//! clean stop it covers the few kilobytes behind that entry.
 //!
 //! Whatever was scanned is synced before the log is open: a killed process leaves bytes in the page cache that look
 //! durable and are not.
@@ -87,19 +87,19 @@ fn recover<S: Storage>(
         storage.sync_dir(job.dir.root, Some(&job.dir.name))?;
         bases.push(log_start);
     }
-    let snapshot = file.producer_snapshot.clone().filter(|_| job.producers);
     let epochs = read_epochs(job, storage)?;
     let mut findings = Findings {
         interval_bytes: job.index_interval_bytes,
         recovery_point,
         epochs,
-        producers: snapshot.as_ref().map(|&(at, _)| ProducerTail::new(at)),
+        producers: job
+            .producers
+            .then(|| ProducerTail::new(file.producer_snapshot.as_ref().map_or(Offset(0), |&(at, _)| at))),
         scanned_bytes: 0,
         damages: Vec::new(),
         warnings,
     };
-    let scan_from = snapshot.as_ref().map_or(recovery_point, |&(at, _)| at.min(recovery_point));
-    let (mut segments, mut end) = recover_segments(job, storage, &bases, scan_from, ours, &mut findings)?;
+    let (mut segments, mut end) = recover_segments(job, storage, &bases, recovery_point, ours, &mut findings)?;
     if end < log_start {
         remove_segments(storage, &job.dir, &bases)?;
         create_segment(storage, &job.dir, log_start)?;
@@ -144,11 +144,11 @@ fn recover_segments<S: Storage>(
             // what came before was never synced, so neither was this
             lost = true;
             remove_segments(storage, &job.dir, &[base])?;
-            findings.warnings.push(format!("{}/{} was cut: it follows a torn tail", job.dir.name, FileName::Log(base)));
+            findings.warnings.push(format!("{} was removed: it follows a torn tail", FileName::Log(base)));
             continue;
         }
         if is_gap {
-            findings.damages.push(format!("{}: offsets {end} to {} are missing", job.dir.name, base.0 - 1));
+            findings.damages.push(format!("offsets {end} to {} are missing", base.0 - 1));
         }
         let followed_by = match after {
             Some(after) if ours && begins_intact(storage, &job.dir, after)? => Some(after),
@@ -176,8 +176,8 @@ fn recover_segments<S: Storage>(
     let log_start = job.marks.map_or(Offset(0), |marks| marks.log_start);
     if end < findings.recovery_point && findings.recovery_point > log_start {
         findings.damages.push(format!(
-            "{} ends at offset {end} although it was synced up to {}: what lay between is lost",
-            job.dir.name, findings.recovery_point
+            "the log ends at offset {end} although it was synced up to {}: what lay between is lost",
+            findings.recovery_point
         ));
         end = findings.recovery_point;
     }
@@ -284,7 +284,9 @@ fn cut<S: Storage>(
     let log = FilePath::in_log(dir, FileName::Log(segment.base));
     if bytes < file_bytes {
         storage.set_len(log, bytes)?;
-        findings.warnings.push(format!("{log} was cut from {file_bytes} to {bytes} bytes: the rest was never synced"));
+        findings
+            .warnings
+            .push(format!("{} was cut from {file_bytes} to {bytes} bytes: the rest was never synced", log.name));
     }
     let is_news = bytes < file_bytes || scanned.next > findings.recovery_point;
     if file_bytes > 0 && is_news { storage.sync(log) } else { Ok(()) }
@@ -398,7 +400,8 @@ fn read_log_file<S: Storage>(
     let Some(bytes) = read_small(storage, path, CHECKPOINT_BYTES_MAX)? else { return Ok(None) };
     let file = LogFile::parse(&bytes);
     if file.is_none() {
-        warnings.push(format!("{path} is damaged and was ignored: what producers wrote before is not known any more"));
+        warnings
+            .push(format!("{LOG_FILE} is damaged and was ignored: what producers wrote before is not known any more"));
     }
     Ok(Some(file.unwrap_or_default()))
 }
