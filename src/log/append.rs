@@ -111,7 +111,7 @@ impl Logs {
             uncovered: self.dirty.is_uncovered(key, part.base),
         };
         let costs: Vec<PartCost> = parts.iter().zip(logs).map(cost).collect();
-        let mut syncs = decide(&costs, self.config.journal_half_bytes > 0);
+        let mut syncs = decide(&costs, self.config.journal_half_bytes);
         let journaled = || parts.iter().zip(&costs).zip(&syncs).filter(|(_, sync)| **sync == PartSync::Journal);
         let records = journaled().count();
         let mut place = None;

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use super::journal::BLOCK_BYTES;
 use crate::effect::{Lane, Root};
 use crate::types::Timestamp;
+
+/// Positions in a half of the journal are 32 bits.
+const JOURNAL_HALF_BYTES_MAX: u64 = 1 << 30;
 
 /// Segment positions are 31 bits in Kafka's index.
 pub const SEGMENT_BYTES_MAX: u32 = i32::MAX as u32;
@@ -84,6 +88,13 @@ pub struct LogsConfig {
 }
 
 impl LogsConfig {
+    /// With a journal that has whole blocks, and room for a round, or none.
+    pub(super) fn checked(mut self) -> LogsConfig {
+        let half_bytes = self.journal_half_bytes.min(JOURNAL_HALF_BYTES_MAX) / BLOCK_BYTES * BLOCK_BYTES;
+        self.journal_half_bytes = if half_bytes < 2 * BLOCK_BYTES { 0 } else { half_bytes };
+        self
+    }
+
     /// For the records of topics.
     pub fn topics(clock_floor: Timestamp) -> LogsConfig {
         LogsConfig {

@@ -295,6 +295,7 @@ mod tests {
         let mut bytes = Vec::new();
         head().render(&mut bytes);
         assert_eq!(bytes.len(), head().bytes());
+        assert_eq!(crc32c::crc32c(&bytes), 163916736, "what is on the disks of others does not change");
         assert_eq!(RecordHead::parse(&bytes), Some(head()));
         for at in 0..bytes.len() {
             assert_eq!(RecordHead::parse(&bytes[..at]), None);
@@ -305,6 +306,7 @@ mod tests {
         let half_head = HalfHead { half_bytes: 1 << 20, generation: 9, sequence: 1234 };
         let half = render_half_head(&half_head);
         assert_eq!(half.len(), HALF_HEAD_BYTES);
+        assert_eq!(crc32c::crc32c(&half), 2019636803, "nor does this");
         assert_eq!(parse_half_head(&half), Some(half_head));
         assert_eq!(parse_half_head(&half[..HALF_HEAD_BYTES - 1]), None);
         assert_eq!(parse_half_head(&[0; 64]), None);

@@ -78,6 +78,8 @@ mod tests {
         };
         let bytes = file.render();
         assert_eq!(LogFile::parse(&bytes).as_ref(), Some(&file));
+        let written = [1, 128, 128, 128, 128, 128, 32, 1, 18, 3, 1, 2, 3, 0, 120, 2, 0, 2, 4, 100, 6, 8];
+        assert_eq!(bytes[4..], written, "what is on the disks of others does not change");
         assert_eq!(file.times(Offset(50)), Some((Timestamp(3), Timestamp(4))));
         assert_eq!(file.times(Offset(1)), None);
         for end in 0..bytes.len() {

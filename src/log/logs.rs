@@ -97,6 +97,7 @@ pub struct Logs {
 impl Logs {
     /// No log yet, and no effect before `start`.
     pub fn new(config: LogsConfig) -> Logs {
+        let config = config.checked();
         let files = RootFiles {
             root: config.root,
             checkpoint_dir: config.checkpoint_dir.clone(),

@@ -23,8 +23,8 @@
 //!
 //! `syncfs` has the best median and is not used: it waits for what every other program has written to the file system
 //! (the worst rounds above; a neighbour's 200 MB are ten seconds on a card), and before Linux 5.8 it reports no write
-//! errors at all. So: each file by itself when there is one, or when the bytes are so many that writing them twice costs
-//! more than the syncs it saves; the journal otherwise.
+//! errors at all. So: each file by itself when there is one, or when its bytes are so many that writing them twice, and
+//! their share of the journal's checkpoints, cost more than a sync; the journal for all others (`round`).
 
 mod append;
 mod change;

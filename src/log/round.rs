@@ -1,8 +1,8 @@
 //! Write rounds: which parts share a sync, and when the next round may start. Pure arithmetic.
 //!
 //! One round is in flight; what is appended meanwhile forms the next: group commit. A part is synced by itself when that
-//! costs no more than writing its bytes a second time, or when it would be alone in the journal; all others share the
-//! journal's one sync.
+//! costs no more than the journal would, or when it would be alone there; all others share the journal's one sync. The
+//! journal costs a second writing of the bytes, and a sync of every segment each time that a half is full.
 
 use std::time::Duration;
 
@@ -31,10 +31,16 @@ pub(super) struct PartCost {
     pub uncovered: bool,
 }
 
+/// The size from which on a part is synced by itself, in a round of `parts` parts.
+fn direct_bytes(parts: usize, journal_half_bytes: u64) -> u64 {
+    SYNC_WORTH_BYTES * journal_half_bytes / (journal_half_bytes + parts.max(1) as u64 * SYNC_WORTH_BYTES)
+}
+
 /// How each part becomes durable, before it is known whether the journal has room.
-pub(super) fn decide(parts: &[PartCost], has_journal: bool) -> Vec<PartSync> {
-    let small = |part: &PartCost| !part.later && !part.uncovered && part.bytes > 0 && part.bytes < SYNC_WORTH_BYTES;
-    let journaled = has_journal && parts.iter().filter(|part| small(part)).count() > 1;
+pub(super) fn decide(parts: &[PartCost], journal_half_bytes: u64) -> Vec<PartSync> {
+    let direct_bytes = direct_bytes(parts.len(), journal_half_bytes);
+    let small = |part: &PartCost| !part.later && !part.uncovered && part.bytes > 0 && part.bytes < direct_bytes;
+    let journaled = parts.iter().filter(|part| small(part)).count() > 1;
     parts
         .iter()
         .map(|part| match part {
@@ -89,15 +95,18 @@ mod tests {
     #[test]
     fn decisions() {
         use PartSync::*;
-        assert_eq!(decide(&[part(100)], true), [Direct]);
-        assert_eq!(decide(&[part(100), part(200)], true), [Journal, Journal]);
-        assert_eq!(decide(&[part(100), part(200)], false), [Direct, Direct]);
-        assert_eq!(decide(&[part(1 << 20), part(200)], true), [Direct, Direct]);
-        assert_eq!(decide(&[part(1 << 20), part(200), part(300)], true), [Direct, Journal, Journal]);
+        const HALF: u64 = 8 << 20;
+        assert_eq!(decide(&[part(100)], HALF), [Direct]);
+        assert_eq!(decide(&[part(100), part(200)], HALF), [Journal, Journal]);
+        assert_eq!(decide(&[part(100), part(200)], 0), [Direct, Direct]);
+        assert_eq!(decide(&[part(1 << 20), part(200)], HALF), [Direct, Direct]);
+        assert_eq!(decide(&[part(1 << 20), part(200), part(300)], HALF), [Direct, Journal, Journal]);
+        assert!(decide(&[part(80 << 10); 16], HALF).iter().all(|sync| *sync == Journal));
+        assert!(decide(&[part(80 << 10); 50], HALF).iter().all(|sync| *sync == Direct));
         let later = PartCost { later: true, ..part(9) };
         let uncovered = PartCost { uncovered: true, ..part(9) };
-        assert_eq!(decide(&[later, uncovered, part(1), part(2)], true), [Later, Direct, Journal, Journal]);
-        assert_eq!(decide(&[later, uncovered, part(1)], true), [Later, Direct, Direct]);
+        assert_eq!(decide(&[later, uncovered, part(1), part(2)], HALF), [Later, Direct, Journal, Journal]);
+        assert_eq!(decide(&[later, uncovered, part(1)], HALF), [Later, Direct, Direct]);
     }
 
     /// A slow round makes the next wait for as many batches as it had, shortly; a fast one does not.

@@ -91,6 +91,7 @@ fn recover<S: Storage>(
     let mut findings = Findings {
         interval_bytes: job.index_interval_bytes,
         recovery_point,
+        noted_end: file.noted_end,
         epochs,
         producers: job
             .producers
@@ -288,8 +289,9 @@ fn cut<S: Storage>(
             .warnings
             .push(format!("{} was cut from {file_bytes} to {bytes} bytes: the rest was never synced", log.name));
     }
-    let is_news = bytes < file_bytes || scanned.next > findings.recovery_point;
-    if file_bytes > 0 && is_news { storage.sync(log) } else { Ok(()) }
+    // even a shorter file than was noted may be so in the page cache alone
+    let is_as_noted = scanned.next == findings.recovery_point && scanned.next == findings.noted_end;
+    if bytes == file_bytes && is_as_noted { Ok(()) } else { storage.sync(log) }
 }
 
 fn finish(
