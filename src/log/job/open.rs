@@ -35,6 +35,8 @@ pub(super) fn open<S: Storage>(job: &OpenJob, storage: &mut S) -> Result<OpenedL
         None if bases.is_empty() => create(job, storage),
         Some(LogFile { restart_at: Some(start), .. }) => {
             remove_segments(storage, &job.dir, &bases)?;
+            // gone for good before the file that says so is replaced
+            storage.sync_dir(job.dir.root, Some(&job.dir.name))?;
             create(&OpenJob { start, marks: None, ..job.clone() }, storage)
         }
         known => {
@@ -100,6 +102,11 @@ fn recover<S: Storage>(
         damages: Vec::new(),
         warnings,
     };
+    if job.marks.is_none() {
+        // whoever created the log may have been killed before its names were durable
+        storage.sync_dir(job.dir.root, Some(&job.dir.name))?;
+        storage.sync_dir(job.dir.root, None)?;
+    }
     let (mut segments, mut end) = recover_segments(job, storage, &bases, recovery_point, ours, &mut findings)?;
     if end < log_start {
         remove_segments(storage, &job.dir, &bases)?;
