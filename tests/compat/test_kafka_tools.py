@@ -1,6 +1,7 @@
 """Apache Kafka's own command-line tools, of 2.3 and of 4, against one node."""
 
 import json
+import pathlib
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from node import Node
 @pytest.fixture(scope="module", params=["2.3", "4"])
 def tools(request, tmp_path_factory):
     """The tools of one version and a node that nobody else uses; it must stop cleanly."""
-    node = Node(tmp_path_factory.mktemp("tools"), "group.initial.rebalance.delay.ms=100")
+    node = Node(tmp_path_factory.mktemp("tools"), "group.initial.rebalance.delay.ms=100", "log.index.interval.bytes=256")
     tools = Tools(request.param, node.kafka)
     tools.node = node
     yield tools
@@ -63,3 +64,133 @@ def test_console(tools, codec):
     produce(tools, topic, [f"key-{number}:value-{number}" for number in range(200)], "--compression-codec", codec, *keys)
     lines = consume(tools, topic, 200, "--property", "print.key=true")
     assert lines == [f"key-{number}\tvalue-{number}" for number in range(200)]
+
+
+def rows(table):
+    """The cells of a table of the tools, without its heading and empty lines."""
+    return [line.split() for line in table.splitlines() if line.strip()][1:]
+
+
+def test_consumer_groups(tools):
+    """A group that the console consumer made is listed, described with its lag, reset in every way, and deleted."""
+    topic = create(tools, "grouped", 1)
+    produce(tools, topic, range(10))
+    consume(tools, topic, 4, "--group", "lagging", "--consumer-property", "enable.auto.commit=true")
+    assert "lagging" in tools.ask("consumer-groups", "--list").splitlines()
+    lag = tools.ask("consumer-groups", "--describe", "--group", "lagging")
+    row = next(line for line in rows(lag) if topic in line)
+    assert row[row.index(topic) : row.index(topic) + 5] == [topic, "0", "4", "10", "6"], lag
+    state = tools.ask("consumer-groups", "--describe", "--group", "lagging", "--state")
+    assert "Empty" in state and tools.bootstrap in state, state
+    tools.ask("consumer-groups", "--describe", "--group", "lagging", "--members", "--verbose")
+    ways = {
+        ("--to-earliest",): 0,
+        ("--shift-by", 7): 7,
+        ("--shift-by", -2): 5,
+        ("--to-offset", 3): 3,
+        ("--to-offset", 1000): 10,
+        ("--to-datetime", "2020-01-01T00:00:00.000"): 0,
+        ("--by-duration", "PT0S"): 10,
+        ("--to-current",): 10,
+        ("--to-latest",): 10,
+    }
+    for way, expected in ways.items():
+        reset = tools.ask("consumer-groups", "--reset-offsets", "--group", "lagging", "--topic", topic, *way, "--execute")
+        moved = next(line for line in rows(reset) if topic in line)
+        assert moved[moved.index(topic) + 1 :] == ["0", str(expected)], f"{way}: {reset}"
+    if tools.version != "2.3":
+        tools.ask("consumer-groups", "--delete-offsets", "--group", "lagging", "--topic", topic)
+        assert re.search(r"lagging\s+Classic", tools.ask("consumer-groups", "--list", "--type"))
+        assert re.search(r"lagging\s+Empty", tools.ask("consumer-groups", "--list", "--state"))
+    assert "successful" in tools.ask("consumer-groups", "--delete", "--group", "lagging")
+    assert "lagging" not in tools.ask("consumer-groups", "--list").splitlines()
+    gone = tools.ask("consumer-groups", "--delete", "--group", "lagging")
+    assert "GroupIdNotFoundException" in gone or "GROUP_ID_NOT_FOUND" in gone, gone
+
+
+def test_get_offsets(tools):
+    """Ends, beginnings, and the first record after a time, of each partition."""
+    topic = create(tools, "ends", 2)
+    produce(tools, topic, range(20))
+    ends = [int(line.split(":")[2]) for line in tools.ask("get-offsets", "--topic", topic, "--time", -1).splitlines()]
+    assert len(ends) == 2 and sum(ends) == 20
+    assert tools.ask("get-offsets", "--topic", topic, "--time", -2).split() == [f"{topic}:0:0", f"{topic}:1:0"]
+    first = tools.ask("get-offsets", "--topic", topic, "--time", 1).split()
+    assert first and all(line.endswith(":0") for line in first), first
+    if tools.version != "2.3":
+        latest = tools.ask("get-offsets", "--topic", topic, "--time", "max-timestamp").split()
+        assert latest and all(line.startswith(f"{topic}:") for line in latest)
+        assert tools.ask("get-offsets", "--topic", topic, "--time", "latest-tiered") == ""
+
+
+def test_performance_tools(tools):
+    """producer-perf-test sends all it was asked to, consumer-perf-test reads all of it, the latency tool ends."""
+    topic = create(tools, "perf", 3)
+    address = f"bootstrap.servers={tools.bootstrap}"
+    load = ["--topic", topic, "--num-records", 20000, "--record-size", 100, "--throughput", -1]
+    sent = tools.run("producer-perf-test", *load, "--producer-props", address, "acks=all", "compression.type=lz4")
+    assert sent.code == 0 and "20000 records sent" in sent.out, sent
+    read = tools.ask("consumer-perf-test", "--topic", topic, "--messages", 20000)
+    assert int(read.splitlines()[1].split(",")[4]) == 20000, read
+    latency = tools.run("end-to-end-latency", tools.bootstrap, create(tools, "latency", 1), 20, "all", 100)
+    assert latency.code == 0 and "99th" in latency.out, latency
+
+
+def test_verifiable(tools):
+    """The verifiable producer's acknowledgements, and what the verifiable consumer read and committed."""
+    topic = create(tools, "verified", 1)
+    lines = [json.loads(line) for line in tools.ask("verifiable-producer", "--topic", topic, "--max-messages", 100).splitlines()]
+    acknowledged = [line["offset"] for line in lines if line["name"] == "producer_send_success"]
+    assert acknowledged == list(range(100))
+    assert lines[-1]["acked"] == 100
+    member = ["--group-instance-id", "verifier"] if tools.version == "2.3" else []
+    limits = ["--max-messages", 100, "--reset-policy", "earliest", "--group-id", "verifiers"]
+    lines = tools.ask("verifiable-consumer", "--topic", topic, *limits, *member).splitlines()
+    lines = [json.loads(line) for line in lines if line.startswith("{")]
+    assert sum(line["count"] for line in lines if line["name"] == "records_consumed") == 100
+    committed = [line for line in lines if line["name"] == "offsets_committed"][-1]
+    assert committed["success"] and committed["offsets"][0]["offset"] == 100
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_dump_log(tools, codec):
+    """Our segments, offset indexes and time indexes are Kafka's: its own reader finds every record and no mismatch."""
+    topic = create(tools, f"dumped-{codec}", 1)
+    load = ["--topic", topic, "--num-records", 2000, "--record-size", 100, "--throughput", -1]
+    options = [f"bootstrap.servers={tools.bootstrap}", f"compression.type={codec}", "batch.size=2000"]
+    assert tools.run("producer-perf-test", *load, "--producer-props", *options).code == 0
+    segment = f"{tools.node.directory}/topics/{topic}-0/00000000000000000000"
+    log = tools.run("dump-log", "--files", f"{segment}.log", "--deep-iteration", "--print-data-log")
+    assert log.code == 0 and "isvalid: false" not in log.out, log
+    assert set(re.findall(r"compresscodec: (\w+)", log.out)) <= {codec, codec.upper()}, log.out[:500]
+    records = re.findall(r"^\W*offset: (\d+) CreateTime", log.out, re.M)
+    assert [int(record) for record in records] == list(range(2000))
+    for index in ("index", "timeindex"):
+        dumped = tools.run("dump-log", "--files", f"{segment}.{index}")
+        assert dumped.code == 0 and not re.search("mismatch|invalid|out of order", dumped.out + dumped.err, re.I), dumped
+        assert "offset: " in dumped.out, dumped
+        assert "passed sanity check" in tools.run("dump-log", "--files", f"{segment}.{index}", "--index-sanity-check").out
+
+
+def test_dump_offsets(tools):
+    """What a group committed can be read out of __consumer_offsets by Kafka's own decoder."""
+    topic = create(tools, "decoded", 1)
+    produce(tools, topic, range(3))
+    consume(tools, topic, 3, "--group", "decoders")
+    named = set()
+    for segment in pathlib.Path(tools.node.directory, "topics").glob("__consumer_offsets-*/*.log"):
+        if segment.stat().st_size:
+            dumped = tools.run("dump-log", "--files", segment, "--offsets-decoder")
+            assert dumped.code == 0 and "isvalid: false" not in dumped.out, dumped
+            named.update(line for line in dumped.out.splitlines() if "decoders" in line and topic in line and "offset" in line)
+    assert any(re.search(r'payload: (3$|.*"offset":3,)', line) for line in named), named
+    listed = tools.ask("topics", "--describe", "--exclude-internal").split()
+    assert "__consumer_offsets" not in listed
+
+
+def test_broker_api_versions(tools):
+    """One broker answers, and every API that it names is usable by this client or unknown to it."""
+    out = tools.ask("broker-api-versions")
+    assert out.startswith(tools.bootstrap) and "(id: 1 rack: null" in out, out
+    assert re.search(r"Produce\(0\): 0 to 13 \[usable: \d+\]", out), out
+    assert "[unusable" not in out, out
