@@ -227,9 +227,6 @@ pub const GROUP_MEMBER_METADATA_BYTES_MAX: usize = 256 * 1024;
 /// How long a member may wait in its first JoinGroup; after that it is taken for gone and must come again.
 pub const GROUP_NEW_MEMBER_MS_MAX: u64 = 5 * 60 * 1000;
 
-/// How often offsets are looked at that may have expired.
-pub const GROUPS_EXPIRY_CHECK_MS: u64 = 10 * 60 * 1000;
-
 /// Bytes of `__consumer_offsets` that are read at once when a coordinator starts.
 pub const GROUPS_LOAD_BYTES: usize = 64 * 1024;
 

@@ -2,13 +2,13 @@
 
 use super::values::{Cap, Values};
 use super::{
-    CleanupPolicy, Config, CountLimits, Endpoint, Facts, GroupConfig, KafkaConfig, Layers, LogLevel, MapLine, Member,
-    MemoryConfig, MqttConfig, Outcome, Shares, Size, TestDisk, TimestampType, TopicDefaults, TopicToCreate,
-    ZooKeeperConfig, ensemble, listeners,
+    CleanupPolicy, Config, CountLimits, Endpoint, Facts, KafkaConfig, Layers, LogLevel, MapLine, Member, MemoryConfig,
+    MqttConfig, Outcome, Shares, Size, TestDisk, TimestampType, TopicDefaults, TopicToCreate, ZooKeeperConfig,
+    ensemble, groups, listeners,
 };
 use crate::types::NodeId;
 
-const MINUTE_MS: i64 = 60_000;
+pub(super) const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const TOPIC_FORM: &str = "NAME:PARTITIONS:REPLICAS[:delete|compact][,...]";
 
@@ -38,7 +38,7 @@ pub fn resolve(layers: &Layers, facts: &Facts) -> Outcome {
         zookeeper: read_zookeeper(values_ref, &around, &memory, &shares),
         mqtt: read_mqtt(values_ref, &around, &memory, &shares, topics.message_bytes_max),
         http: listeners::read_http(values_ref, &around),
-        groups: read_groups(values_ref, &memory),
+        groups: groups::read_groups(values_ref, &memory),
         create_topics: read_create_topics(values_ref),
         topics,
         memory,
@@ -241,7 +241,7 @@ fn read_topics(values: &mut Values<'_>, kafka: &KafkaConfig, memory: &MemoryConf
     }
 }
 
-fn partitions(values: &mut Values<'_>, key: &str, memory: &MemoryConfig) -> u32 {
+pub(super) fn partitions(values: &mut Values<'_>, key: &str, memory: &MemoryConfig) -> u32 {
     let default = if key == "num.partitions" { 1 } else { 50 };
     let cap = Cap { max: memory.partitions_max as i64, because: "memory.partitions.max" };
     values.capped_int(key, default, cap) as u32
@@ -290,20 +290,6 @@ impl CleanupPolicy {
             }
         }
         Some(policy)
-    }
-}
-
-fn read_groups(values: &mut Values<'_>, memory: &MemoryConfig) -> GroupConfig {
-    GroupConfig {
-        offsets_partitions: partitions(values, "offsets.topic.num.partitions", memory),
-        offsets_replication_factor: values.int("offsets.topic.replication.factor") as u16,
-        offsets_segment_bytes: values.int("offsets.topic.segment.bytes") as u64,
-        offsets_retention_ms: values.int("offsets.retention.minutes").saturating_mul(MINUTE_MS) as u64,
-        offset_metadata_bytes_max: values.int("offset.metadata.max.bytes") as usize,
-        initial_rebalance_delay_ms: values.int("group.initial.rebalance.delay.ms") as u64,
-        session_timeout_ms_min: values.int("group.min.session.timeout.ms") as u64,
-        session_timeout_ms_max: values.int("group.max.session.timeout.ms") as u64,
-        members_max: values.int("group.max.size") as u32,
     }
 }
 

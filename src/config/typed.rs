@@ -238,6 +238,49 @@ pub struct GroupConfig {
     pub session_timeout_ms_max: u64,
     /// `group.max.size`: members of one group.
     pub members_max: u32,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_ms: u64,
+    /// `group.coordinator.rebalance.protocols` has `consumer`.
+    pub serves_consumer: bool,
+    /// `group.consumer.session.timeout.ms`.
+    pub consumer_session_timeout_ms: u64,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.max.size`.
+    pub consumer_members_max: u32,
+    /// `group.consumer.assignors`, the default first; never empty.
+    pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy` lets a classic group with members become a consumer group.
+    pub may_upgrade: bool,
+    /// The same the other way.
+    pub may_downgrade: bool,
+}
+
+/// An assignor of the coordinator (KIP-848).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Assignor {
+    /// Everybody gets the same number of partitions, and keeps what it has.
+    Uniform,
+    /// Everybody gets a run of neighbouring partitions of each topic.
+    Range,
+}
+
+impl Assignor {
+    /// All of them.
+    pub const ALL: [Assignor; 2] = [Assignor::Uniform, Assignor::Range];
+
+    /// Kafka's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Assignor::Uniform => "uniform",
+            Assignor::Range => "range",
+        }
+    }
+
+    /// The assignor of that name.
+    pub fn parse(name: &str) -> Option<Assignor> {
+        Assignor::ALL.into_iter().find(|assignor| assignor.name() == name)
+    }
 }
 
 /// One entry of `KAFKA_CREATE_TOPICS`, `name:partitions:replicas[:cleanup.policy]`.

@@ -55,6 +55,8 @@ fn kind(api: Api) -> Kind {
         Api::OffsetDelete => OffsetDeleteRequest::KIND,
         Api::OffsetForLeaderEpoch => OffsetForLeaderEpochRequest::KIND,
         Api::DescribeCluster => DescribeClusterRequest::KIND,
+        Api::ConsumerGroupHeartbeat => ConsumerGroupHeartbeatRequest::KIND,
+        Api::ConsumerGroupDescribe => ConsumerGroupDescribeRequest::KIND,
         _ => ApiVersionsRequest::KIND,
     }
 }
@@ -95,6 +97,10 @@ impl Body<'_> {
                 let count = self.rng.below(4) as usize;
                 self.length(count, false);
                 (0..count).for_each(|_| self.value(*element));
+            }
+            Kind::OptionalStruct(inner) => {
+                self.out.push(1);
+                self.value(*inner);
             }
             Kind::Struct(fields) => {
                 let version = self.version;

@@ -47,7 +47,6 @@ pub use records::subscribed_topics;
 
 use super::Waiter;
 use crate::config::GroupConfig;
-use crate::limits::GROUPS_EXPIRY_CHECK_MS;
 use crate::memory::{Account, Grant};
 use crate::types::{Instant, Now, PartitionIndex, Rng, Timers};
 use group::Timer;
@@ -280,7 +279,7 @@ impl Groups {
             }
         }
         if self.check_expiry_at.is_some_and(|at| now.mono >= at) {
-            self.check_expiry_at = Some(now.mono.plus_millis(GROUPS_EXPIRY_CHECK_MS));
+            self.check_expiry_at = Some(now.mono.plus_millis(self.cx.config.offsets_retention_check_ms));
             self.expire_offsets(now);
         }
     }
@@ -298,7 +297,7 @@ impl Groups {
             let name: Arc<str> = name.into();
             self.names.insert(number, name.clone());
             self.by_name.insert(name.clone(), Group::new(number, name, partition, now.wall, held));
-            self.check_expiry_at.get_or_insert(now.mono.plus_millis(GROUPS_EXPIRY_CHECK_MS));
+            self.check_expiry_at.get_or_insert(now.mono.plus_millis(self.cx.config.offsets_retention_check_ms));
         }
         self.by_name.get_mut(name).ok_or(GroupError::Unavailable)
     }

@@ -20,7 +20,7 @@ const METRICS: &str = "metrics are served by http.listener under /metrics";
 const SNAPSHOTS: &str = "snapshots are taken by the size of the quorum's log, and old ones go by themselves";
 const JVM: &str = "there is no Java virtual machine; memory.budget bounds the memory";
 const MEMORY: &str = "the memory table decides; tern check-config prints it";
-const GROUPS: &str = "this version has only classic consumer groups";
+const GROUPS: &str = "groups of this version have no such setting";
 const TIERED: &str = "this version has no tiered storage";
 const QUORUM: &str = "the quorum has no settings of its own beside tickTime, initLimit and syncLimit";
 const RECEIVED: &str = "batches are kept as their producer made them";
@@ -73,7 +73,6 @@ pub(super) const KEYS: &[Key] = &[
     no("producer.purgatory.purge.interval.requests", MEMORY),
     no("delete.records.purgatory.purge.interval.requests", MEMORY),
     no("producer.id.expiration.check.interval.ms", "expiry needs no timer of its own"),
-    no("offsets.retention.check.interval.ms", "expiry needs no timer of its own"),
     no("offsets.load.buffer.size", MEMORY),
     no("offsets.commit.timeout.ms", "a commit waits as long as its client does"),
     no("offsets.commit.required.acks", "a commit is always on disk on every replica in sync"),

@@ -75,6 +75,8 @@ apis! {
     IncrementalAlterConfigs = 44, 0-1, flexible 1;
     OffsetDelete = 47, 0-0, flexible 1;
     DescribeCluster = 60, 0-2, flexible 0;
+    ConsumerGroupHeartbeat = 68, 0-1, flexible 0;
+    ConsumerGroupDescribe = 69, 0-1, flexible 0;
 }
 
 impl Api {

@@ -54,6 +54,8 @@ pub enum Kind {
     Array(&'static Kind),
     /// Fields one after another, then tagged fields in flexible versions.
     Struct(&'static [FieldSchema]),
+    /// A byte, and after a positive one the struct.
+    OptionalStruct(&'static Kind),
 }
 
 /// A line of the table, as data: what tests and fuzzers make messages from.
@@ -231,4 +233,43 @@ macro_rules! table {
     (@tagged [$tag:literal] $name:ident $body:block) => {{ let $name: u32 = $tag; $body }};
     (@erased $name:ident) => { $name };
     (@erased $name:ident $life:lifetime) => { $name<'static> };
+}
+
+/// A struct that may be null as a field: a byte -1, or 1 and the struct.
+macro_rules! optional_struct {
+    ($name:ident) => {
+        impl<'de: 'a, 'a> $crate::kafka::codec::Decode<'de> for Option<$name<'a>> {
+            fn read(
+                d: &mut $crate::kafka::codec::Decoder<'de>,
+                _nullable: bool,
+            ) -> Result<Self, $crate::types::ReadError> {
+                match <i8 as $crate::kafka::codec::Decode>::read(d, false)? {
+                    ..0 => Ok(None),
+                    _ => $crate::kafka::codec::Decode::read(d, false).map(Some),
+                }
+            }
+        }
+
+        impl<'a> $crate::kafka::codec::Encode for Option<$name<'a>> {
+            type Element = Option<$name<'static>>;
+            const KIND: $crate::kafka::codec::Kind =
+                $crate::kafka::codec::Kind::OptionalStruct(&<$name<'a> as $crate::kafka::codec::Encode>::KIND);
+            const OPTIONAL: bool = true;
+
+            fn write(&self, e: &mut $crate::kafka::codec::Encoder<'_>, _nullable: bool) {
+                e.i8(if self.is_some() { 1 } else { -1 });
+                if let Some(value) = self {
+                    value.write(e, false);
+                }
+            }
+
+            fn same(&self, other: &Self) -> bool {
+                match (self, other) {
+                    (None, None) => true,
+                    (Some(one), Some(other)) => one.same(other),
+                    _ => false,
+                }
+            }
+        }
+    };
 }

@@ -40,6 +40,10 @@ impl Generator {
                 (0..count).for_each(|_| self.value(element, false, out));
             }
             Kind::Struct(fields) => self.fields(fields, out),
+            Kind::OptionalStruct(inner) => {
+                out.push(1);
+                self.value(inner, false, out);
+            }
         }
     }
 
@@ -84,6 +88,7 @@ impl Generator {
 
     fn null(&mut self, kind: &Kind, out: &mut Vec<u8>) {
         match kind {
+            Kind::OptionalStruct(_) => out.push(0xff),
             _ if self.flexible => out.push(0),
             Kind::Text => out.extend([0xff; 2]),
             _ => out.extend([0xff; 4]),

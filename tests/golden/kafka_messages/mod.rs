@@ -96,6 +96,8 @@ fn cases() -> Vec<Case> {
         DeleteRecordsRequest DeleteRecordsResponse
         OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse
         DescribeLogDirsRequest DescribeLogDirsResponse
+        ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse
+        ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse
     }
 }
 

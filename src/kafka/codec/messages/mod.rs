@@ -5,6 +5,7 @@
 mod api_versions;
 mod cluster;
 mod configs;
+mod consumer_groups;
 mod fetch;
 mod find_coordinator;
 mod group_admin;
@@ -20,6 +21,7 @@ mod topics;
 pub use api_versions::*;
 pub use cluster::*;
 pub use configs::*;
+pub use consumer_groups::*;
 pub use fetch::*;
 pub use find_coordinator::*;
 pub use group_admin::*;
