@@ -57,7 +57,27 @@ fn kind(api: Api) -> Kind {
         Api::DescribeCluster => DescribeClusterRequest::KIND,
         Api::ConsumerGroupHeartbeat => ConsumerGroupHeartbeatRequest::KIND,
         Api::ConsumerGroupDescribe => ConsumerGroupDescribeRequest::KIND,
-        _ => ApiVersionsRequest::KIND,
+        Api::DescribeAcls => DescribeAclsRequest::KIND,
+        Api::CreateAcls => CreateAclsRequest::KIND,
+        Api::DeleteAcls => DeleteAclsRequest::KIND,
+        Api::ElectLeaders => ElectLeadersRequest::KIND,
+        Api::AlterPartitionReassignments => AlterPartitionReassignmentsRequest::KIND,
+        Api::ListPartitionReassignments => ListPartitionReassignmentsRequest::KIND,
+        Api::DescribeClientQuotas => DescribeClientQuotasRequest::KIND,
+        Api::AlterClientQuotas => AlterClientQuotasRequest::KIND,
+        Api::DescribeUserScramCredentials => DescribeUserScramCredentialsRequest::KIND,
+        Api::AlterUserScramCredentials => AlterUserScramCredentialsRequest::KIND,
+        Api::DescribeQuorum => DescribeQuorumRequest::KIND,
+        Api::DescribeProducers => DescribeProducersRequest::KIND,
+        Api::DescribeTransactions => DescribeTransactionsRequest::KIND,
+        Api::ListTransactions => ListTransactionsRequest::KIND,
+        Api::ListConfigResources => ListConfigResourcesRequest::KIND,
+        Api::DescribeTopicPartitions => DescribeTopicPartitionsRequest::KIND,
+        Api::DeleteRecords => DeleteRecordsRequest::KIND,
+        Api::AlterConfigs => AlterConfigsRequest::KIND,
+        Api::IncrementalAlterConfigs => IncrementalAlterConfigsRequest::KIND,
+        Api::DescribeLogDirs => DescribeLogDirsRequest::KIND,
+        Api::ApiVersions => ApiVersionsRequest::KIND,
     }
 }
 
@@ -98,6 +118,7 @@ impl Body<'_> {
                 self.length(count, false);
                 (0..count).for_each(|_| self.value(*element));
             }
+            Kind::OptionalStruct(_) if self.rng.one_in(3) => self.out.push(0xff),
             Kind::OptionalStruct(inner) => {
                 self.out.push(1);
                 self.value(*inner);

@@ -67,16 +67,32 @@ apis! {
     DeleteRecords = 21, 0-2, flexible 2;
     InitProducerId = 22, 0-5, flexible 2;
     OffsetForLeaderEpoch = 23, 2-4, flexible 4;
+    DescribeAcls = 29, 1-3, flexible 2;
+    CreateAcls = 30, 1-3, flexible 2;
+    DeleteAcls = 31, 1-3, flexible 2;
     DescribeConfigs = 32, 1-4, flexible 4;
     AlterConfigs = 33, 0-2, flexible 2;
     DescribeLogDirs = 35, 1-4, flexible 2;
     CreatePartitions = 37, 0-3, flexible 2;
     DeleteGroups = 42, 0-2, flexible 2;
+    ElectLeaders = 43, 0-2, flexible 2;
     IncrementalAlterConfigs = 44, 0-1, flexible 1;
+    AlterPartitionReassignments = 45, 0-1, flexible 0;
+    ListPartitionReassignments = 46, 0-0, flexible 0;
     OffsetDelete = 47, 0-0, flexible 1;
+    DescribeClientQuotas = 48, 0-1, flexible 1;
+    AlterClientQuotas = 49, 0-1, flexible 1;
+    DescribeUserScramCredentials = 50, 0-0, flexible 0;
+    AlterUserScramCredentials = 51, 0-0, flexible 0;
+    DescribeQuorum = 55, 0-2, flexible 0;
     DescribeCluster = 60, 0-2, flexible 0;
+    DescribeProducers = 61, 0-0, flexible 0;
+    DescribeTransactions = 65, 0-0, flexible 0;
+    ListTransactions = 66, 0-2, flexible 0;
     ConsumerGroupHeartbeat = 68, 0-1, flexible 0;
     ConsumerGroupDescribe = 69, 0-1, flexible 0;
+    ListConfigResources = 74, 0-1, flexible 0;
+    DescribeTopicPartitions = 75, 0-0, flexible 0;
 }
 
 impl Api {

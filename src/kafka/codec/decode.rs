@@ -113,6 +113,7 @@ plain! {
     u16: u16 => |value| value;
     i32: i32 => |value| value;
     i64: i64 => |value| value;
+    f64: i64 => |bits| f64::from_bits(bits as u64);
     ErrorCode: i16 => ErrorCode;
     ProducerEpoch: i16 => ProducerEpoch;
     NodeId: i32 => NodeId;

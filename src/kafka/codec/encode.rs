@@ -215,6 +215,7 @@ plain! {
     u16: Kind::Integer(2), u16(value => value);
     i32: Kind::Integer(4), i32(value => value);
     i64: Kind::Integer(8), i64(value => value);
+    f64: Kind::Integer(8), i64(value => value.to_bits() as i64);
     ErrorCode: Kind::Integer(2), i16(value => value.0);
     ProducerEpoch: Kind::Integer(2), i16(value => value.0);
     NodeId: Kind::Integer(4), i32(value => value.0);

@@ -98,6 +98,22 @@ fn cases() -> Vec<Case> {
         DescribeLogDirsRequest DescribeLogDirsResponse
         ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse
         ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse
+        DescribeAclsRequest DescribeAclsResponse
+        CreateAclsRequest CreateAclsResponse
+        DeleteAclsRequest DeleteAclsResponse
+        ElectLeadersRequest ElectLeadersResponse
+        AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse
+        ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse
+        DescribeClientQuotasRequest DescribeClientQuotasResponse
+        AlterClientQuotasRequest AlterClientQuotasResponse
+        DescribeUserScramCredentialsRequest DescribeUserScramCredentialsResponse
+        AlterUserScramCredentialsRequest AlterUserScramCredentialsResponse
+        DescribeQuorumRequest DescribeQuorumResponse
+        DescribeProducersRequest DescribeProducersResponse
+        DescribeTransactionsRequest DescribeTransactionsResponse
+        ListTransactionsRequest ListTransactionsResponse
+        ListConfigResourcesRequest ListConfigResourcesResponse
+        DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse
     }
 }
 

@@ -1,4 +1,4 @@
-//! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: effective configuration and where it comes from.
+//! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs, ListConfigResources: effective configuration and where it comes from.
 
 use crate::kafka::codec::Array;
 use crate::kafka::errors::ErrorCode;
@@ -110,5 +110,23 @@ table! {
     struct IncrementalAlterConfigsResponse<'a>: IncrementalAlterConfigs {
         throttle_time_ms: i32, 0+;
         responses: Array<'a, AlterConfigsResourceResponse<'a>>, 0+;
+    }
+
+    /// Which kinds of resources to list; none means all. Version 0 lists client metrics only.
+    struct ListConfigResourcesRequest<'a>: ListConfigResources {
+        resource_types: Array<'a, i8>, 1+;
+    }
+
+    /// The resources that have a configuration.
+    struct ListConfigResourcesResponse<'a>: ListConfigResources {
+        throttle_time_ms: i32, 0+;
+        error_code: ErrorCode, 0+;
+        config_resources: Array<'a, ListedConfigResource<'a>>, 0+;
+    }
+
+    /// One of them.
+    struct ListedConfigResource<'a> {
+        resource_name: &'a str, 0+;
+        resource_type: i8, 1+, default 16;
     }
 }

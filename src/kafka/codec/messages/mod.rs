@@ -2,6 +2,7 @@
 //!
 //! One struct serves both directions. Fields of an older or newer version than the one at hand hold their defaults.
 
+mod acls;
 mod api_versions;
 mod cluster;
 mod configs;
@@ -16,8 +17,15 @@ mod metadata;
 mod offsets;
 mod produce;
 mod producer;
+mod quorum;
+mod quotas;
+mod replicas;
+mod scram;
+mod topic_partitions;
 mod topics;
+mod transactions;
 
+pub use acls::*;
 pub use api_versions::*;
 pub use cluster::*;
 pub use configs::*;
@@ -32,4 +40,10 @@ pub use metadata::*;
 pub use offsets::*;
 pub use produce::*;
 pub use producer::*;
+pub use quorum::*;
+pub use quotas::*;
+pub use replicas::*;
+pub use scram::*;
+pub use topic_partitions::*;
 pub use topics::*;
+pub use transactions::*;
