@@ -110,6 +110,8 @@ pub enum ReadError {
     FencedLeaderEpoch,
     /// View: the client's leader epoch is newer than ours; it retries.
     UnknownLeaderEpoch,
+    /// Client: the topic keeps its records by key, none of them is deleted for its age.
+    NotDeletable,
     /// Us: too many reads wait. Retry at the next turn's end.
     Busy,
     /// Us: a batch at or above this offset fails its CRC; it is never served.
@@ -126,6 +128,7 @@ impl std::fmt::Display for ReadError {
             ReadError::NotLeader => f.write_str("this node does not lead the partition"),
             ReadError::FencedLeaderEpoch => f.write_str("the leader epoch is older than the partition's"),
             ReadError::UnknownLeaderEpoch => f.write_str("the leader epoch is newer than the partition's"),
+            ReadError::NotDeletable => f.write_str("the topic's cleanup.policy does not include delete"),
             ReadError::Busy => f.write_str("too many reads wait"),
             ReadError::Damaged(sentence) => write!(f, "the log is damaged: {sentence}"),
             ReadError::Storage(sentence) => write!(f, "the disk refuses: {sentence}"),

@@ -128,6 +128,9 @@ impl Broker {
     ) -> Result<(), ReadError> {
         let partition = self.partitions.get(key).ok_or(ReadError::UnknownPartition)?;
         let log = partition.readable()?;
+        if !partition.settings.is_deleted {
+            return Err(ReadError::NotDeletable);
+        }
         let high_watermark = partition.high_watermark.get();
         let before = if before.0 == -1 { high_watermark } else { before };
         if before.0 < 0 || before > high_watermark {

@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 use super::partition::{LogState, Partition};
 use super::producer_snapshot;
-use super::{Broker, PartitionKey};
+use super::{Answer, Broker, PartitionKey, Waiter};
 use crate::coordinator::Cluster;
 use crate::effect::{DiskDone, DiskError, DiskOp, Effects, Lane, LogDir, ProducerBatch, Root};
 use crate::log::{LogKey, Opened};
@@ -49,6 +49,8 @@ pub(super) enum FileTask {
     Name(Arc<str>),
     /// `meta.properties`, for this cluster.
     Identity(Arc<str>),
+    /// How much room there is, which somebody wants to know.
+    Space(Waiter),
 }
 
 impl Broker {
@@ -136,7 +138,23 @@ impl Broker {
                 }
             }
             FileTask::Identity(cluster_id) => self.identity_read(now, cluster_id, result, fx),
+            FileTask::Space(waiter) => {
+                let space = match result {
+                    Ok(DiskDone::Space(space)) => Some(*space),
+                    _ => None,
+                };
+                self.answers.push_back((waiter, Answer::DiskSpace(space)));
+            }
         }
+        true
+    }
+
+    /// Asks how much room there is; false when too many ask. See `Engine::ask_disk_space`.
+    pub fn ask_disk_space(&mut self, waiter: Waiter, fx: &mut Effects) -> bool {
+        if self.file_tasks.len() >= self.limits.reads_max {
+            return false;
+        }
+        self.file_task(Lane::Read, DiskOp::Space { root: Root::Topics }, FileTask::Space(waiter), fx);
         true
     }
 

@@ -23,6 +23,8 @@ pub struct TopicSettings {
     pub min_insync_replicas: usize,
     /// Records need keys.
     pub is_compacted: bool,
+    /// Old records may go.
+    pub is_deleted: bool,
     /// What the log obeys.
     pub log: LogConfig,
 }
@@ -44,6 +46,7 @@ impl TopicSettings {
             timestamp_before_ms_max: bound("message.timestamp.before.max.ms"),
             timestamp_after_ms_max: bound("message.timestamp.after.max.ms"),
             min_insync_replicas: values.number("min.insync.replicas").max(1) as usize,
+            is_deleted,
             is_compacted: topic_keys::list(&policies).any(|policy| policy == "compact"),
             log: LogConfig {
                 segment_bytes: values.number("segment.bytes").clamp(14, SEGMENT_BYTES_MAX as i64) as u32,
@@ -97,6 +100,7 @@ mod tests {
             timestamp_after_ms_max: None,
             min_insync_replicas: 1,
             is_compacted: false,
+            is_deleted: true,
             log: LogConfig { retention_ms: Some(604_800_000), producers: true, ..LogConfig::default() },
         };
         assert_eq!(settings(&[]), expected);

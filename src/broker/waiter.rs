@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use super::{AppendError, PartitionKey, ReadError};
+use crate::effect::DiskSpace;
 use crate::types::{ConnId, LeaderEpoch, Offset, Slot, Timestamp};
 
 /// Which room of the four an answer goes to.
@@ -99,4 +100,6 @@ pub enum Answer {
     Tail { partition: PartitionKey, batches: Vec<Bytes> },
     /// To a deletion of records: the new log start offset.
     RecordsDeleted { partition: PartitionKey, result: Result<Offset, ReadError> },
+    /// To a question for room on the disk; `None` when the disk does not say.
+    DiskSpace(Option<DiskSpace>),
 }

@@ -91,8 +91,19 @@ pub enum DiskOp {
     SyncFile { root: Root, name: Arc<str> },
     /// Read at most `max_bytes` of a file from `position` on; fewer only at its end.
     ReadPart { root: Root, name: Arc<str>, position: u64, max_bytes: usize },
+    /// Ask how large the disk below a root is, and how much of it is free.
+    Space { root: Root },
     /// A job of the log.
     Log(Box<LogJob>),
+}
+
+/// How much a disk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// The file system's size.
+    pub total_bytes: u64,
+    /// What this process could still write.
+    pub usable_bytes: u64,
 }
 
 /// What a job answered.
@@ -102,6 +113,8 @@ pub enum DiskDone {
     Done,
     /// The content of `ReadFile` or `ReadPart`.
     File(Bytes),
+    /// The answer to `Space`.
+    Space(DiskSpace),
     /// The answer to `DiskOp::Log`.
     Log(LogDone),
 }

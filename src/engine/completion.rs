@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    AppendError, AppendedAt, FoundOffset, GroupError, JoinRefusal, Joined, PartitionKey, ProducerIdError, ProposeError,
-    ReadData, ReadError, Synced, TopicError, TxnResult,
+    AppendError, AppendedAt, DiskSpace, FoundOffset, GroupError, JoinRefusal, Joined, PartitionKey, ProducerIdError,
+    ProposeError, ReadData, ReadError, Synced, TopicError, TxnResult,
 };
 use crate::types::{Offset, ProducerEpoch, ProducerId, TopicId};
 
@@ -52,4 +52,6 @@ pub enum Completion {
     Stored(Result<(), GroupError>),
     /// `delete_records`: the new log start offset.
     RecordsDeleted { partition: PartitionKey, result: Result<Offset, ReadError> },
+    /// `ask_disk_space`; `None` when the disk does not say.
+    DiskSpace(Option<DiskSpace>),
 }

@@ -305,6 +305,7 @@ impl From<Answer> for Completion {
             Answer::DataArrived { partition } => Completion::DataArrived { partition },
             Answer::Tail { partition, batches } => Completion::Tail { partition, batches },
             Answer::RecordsDeleted { partition, result } => Completion::RecordsDeleted { partition, result },
+            Answer::DiskSpace(space) => Completion::DiskSpace(space),
         }
     }
 }

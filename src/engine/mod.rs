@@ -37,6 +37,7 @@ pub use crate::broker::{
 };
 pub use crate::coordinator::cluster;
 pub use crate::coordinator::{Cluster, PartitionState, Topic, Tree, Txn, TxnResult};
+pub use crate::effect::DiskSpace;
 pub use crate::record::NewRecord;
 pub use completion::{Completion, TopicDone};
 pub use configs::{ConfigEntry, ConfigSource, ConfigType};
@@ -228,6 +229,17 @@ impl Engine {
         fx: &mut Effects,
     ) -> Result<(), ReadError> {
         self.broker.delete_records(key, before, waiter, fx)
+    }
+
+    /// Asks how large the disk of the topics is and what is free on it; answers with `Completion::DiskSpace`. False: too
+    /// many ask.
+    pub fn ask_disk_space(&mut self, waiter: Waiter, fx: &mut Effects) -> bool {
+        self.broker.ask_disk_space(waiter, fx)
+    }
+
+    /// The directory of the topics' logs, as configured.
+    pub fn log_dir(&self) -> &str {
+        self.config.directories.topics.to_str().unwrap_or_default()
     }
 
     /// Creates topics; always answers with `Completion::Topics`, after their local partitions are open.

@@ -8,7 +8,7 @@
 //! its directory, not before; a failed sync is `DiskError::SyncFailed`; `NotFound`, `Full` and `ReadOnly` are told
 //! apart from all other errors.
 
-use crate::effect::{DiskError, Root};
+use crate::effect::{DiskError, DiskSpace, Root};
 use crate::types::Offset;
 
 /// A file of a root, at most one directory down.
@@ -100,7 +100,12 @@ pub trait Storage {
     fn list(&mut self, root: Root, dir: Option<&str>) -> Result<Vec<DirEntry>, DiskError>;
 
     /// Bytes that this process could still write.
-    fn free_bytes(&mut self, root: Root) -> Result<u64, DiskError>;
+    fn free_bytes(&mut self, root: Root) -> Result<u64, DiskError> {
+        self.space(root).map(|space| space.usable_bytes)
+    }
+
+    /// How large the file system of a root is, and what is free.
+    fn space(&mut self, root: Root) -> Result<DiskSpace, DiskError>;
 }
 
 impl<'a> FilePath<'a> {

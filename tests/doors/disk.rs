@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tern::effect::{DiskError, Root};
+use tern::effect::{DiskError, DiskSpace, Root};
 use tern::log::storage::{DirEntry, FileName, FilePath, Storage};
 
 type Dir = (Root, Option<String>);
@@ -140,7 +140,7 @@ impl Storage for Disk {
         Ok(entries.into_iter().map(|(name, is_dir)| DirEntry { name, is_dir }).collect())
     }
 
-    fn free_bytes(&mut self, _root: Root) -> Result<u64, DiskError> {
-        Ok(1 << 40)
+    fn space(&mut self, _root: Root) -> Result<DiskSpace, DiskError> {
+        Ok(DiskSpace { total_bytes: 1 << 41, usable_bytes: 1 << 40 })
     }
 }

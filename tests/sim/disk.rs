@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tern::effect::{DiskError, Root};
+use tern::effect::{DiskError, DiskSpace, Root};
 use tern::log::storage::{DirEntry, FileName, FilePath, Storage};
 use tern::types::Rng;
 
@@ -517,8 +517,8 @@ impl Storage for SimDisk {
         Ok(entries)
     }
 
-    fn free_bytes(&mut self, _root: Root) -> Result<u64, DiskError> {
+    fn space(&mut self, _root: Root) -> Result<DiskSpace, DiskError> {
         self.call()?;
-        Ok(self.room(u64::MAX))
+        Ok(DiskSpace { total_bytes: u64::MAX, usable_bytes: self.room(u64::MAX) })
     }
 }

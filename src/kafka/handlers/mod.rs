@@ -6,15 +6,20 @@
 //!
 //! Adding an API: its messages in `codec/messages`, a file here, a row in `ROWS`. ApiVersions advertises the rows.
 
+mod acls;
 mod api_versions;
 mod brokers;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod groups;
@@ -31,6 +36,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(super) mod partitions;
 pub(super) mod produce;
+mod reassignments;
 mod sync_group;
 
 use std::net::IpAddr;
@@ -76,13 +82,30 @@ pub const ROWS: &[Row] = &[
     Row { api: Api::ApiVersions, estimate: modest, handle: api_versions::handle },
     Row { api: Api::CreateTopics, estimate: create_topics::estimate, handle: create_topics::handle },
     Row { api: Api::DeleteTopics, estimate: delete_topics::estimate, handle: delete_topics::handle },
+    Row { api: Api::DeleteRecords, estimate: delete_records::estimate, handle: delete_records::handle },
     Row { api: Api::InitProducerId, estimate: modest, handle: init_producer_id::handle },
     Row { api: Api::OffsetForLeaderEpoch, estimate: modest, handle: offset_for_leader_epoch::handle },
+    Row { api: Api::DescribeAcls, estimate: modest, handle: acls::describe },
+    Row { api: Api::CreateAcls, estimate: acls::estimate, handle: acls::create },
+    Row { api: Api::DeleteAcls, estimate: acls::estimate, handle: acls::delete },
     Row { api: Api::DescribeConfigs, estimate: describe_configs::estimate, handle: describe_configs::handle },
+    Row { api: Api::DescribeLogDirs, estimate: describe_log_dirs::estimate, handle: describe_log_dirs::handle },
     Row { api: Api::CreatePartitions, estimate: create_partitions::estimate, handle: create_partitions::handle },
     Row { api: Api::DeleteGroups, estimate: modest, handle: delete_groups::handle },
+    Row { api: Api::ElectLeaders, estimate: elect_leaders::estimate, handle: elect_leaders::handle },
+    Row {
+        api: Api::AlterPartitionReassignments,
+        estimate: reassignments::estimate_alter,
+        handle: reassignments::alter,
+    },
+    Row { api: Api::ListPartitionReassignments, estimate: reassignments::estimate_list, handle: reassignments::list },
     Row { api: Api::OffsetDelete, estimate: offset_delete::estimate, handle: offset_delete::handle },
     Row { api: Api::DescribeCluster, estimate: describe_cluster::estimate, handle: describe_cluster::handle },
+    Row {
+        api: Api::DescribeTopicPartitions,
+        estimate: describe_topic_partitions::estimate,
+        handle: describe_topic_partitions::handle,
+    },
 ];
 
 pub use api_versions::refuse as refuse_api_versions;

@@ -94,6 +94,7 @@ pub fn read_code(error: &ReadError) -> ErrorCode {
         ReadError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         ReadError::FencedLeaderEpoch => ErrorCode::FENCED_LEADER_EPOCH,
         ReadError::UnknownLeaderEpoch => ErrorCode::UNKNOWN_LEADER_EPOCH,
+        ReadError::NotDeletable => ErrorCode::POLICY_VIOLATION,
         ReadError::Busy => ErrorCode::REQUEST_TIMED_OUT,
         ReadError::Damaged(_) => ErrorCode::CORRUPT_MESSAGE,
         ReadError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,

@@ -57,6 +57,7 @@ pub fn run(op: DiskOp, storage: &mut impl Storage) -> Result<DiskDone, DiskError
             storage.sync_dir(root, file.dir)?;
             Ok(DiskDone::Done)
         }
+        DiskOp::Space { root } => storage.space(root).map(DiskDone::Space),
         DiskOp::Log(job) => run_log(*job, storage).map(DiskDone::Log),
     }
 }

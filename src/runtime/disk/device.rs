@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::TestDisk;
-use crate::effect::{DiskError, Root};
+use crate::effect::{DiskError, DiskSpace, Root};
 use crate::log::storage::{DirEntry, FileName, FilePath, Storage};
 use crate::metrics::METRICS;
 
@@ -196,8 +196,8 @@ impl Storage for Device {
         self.files.list(root, dir)
     }
 
-    fn free_bytes(&mut self, root: Root) -> Result<u64, DiskError> {
-        self.files.free_bytes(root)
+    fn space(&mut self, root: Root) -> Result<DiskSpace, DiskError> {
+        self.files.space(root)
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use memmap2::{Mmap, MmapOptions};
 
-use crate::effect::{DiskError, Root};
+use crate::effect::{DiskError, DiskSpace, Root};
 use crate::log::storage::{DirEntry, FileName, FilePath, Storage};
 use crate::metrics::METRICS;
 
@@ -283,13 +283,13 @@ impl Storage for Files {
         read().map_err(|error| said_dir("list", dir, &error))
     }
 
-    fn free_bytes(&mut self, root: Root) -> Result<u64, DiskError> {
+    fn space(&mut self, root: Root) -> Result<DiskSpace, DiskError> {
         let space = system::space(self.root(root)).map_err(|error| said_dir("measure", None, &error))?;
         if root == Root::Topics {
-            METRICS.disk.free_bytes.set(space.free_bytes as i64);
+            METRICS.disk.free_bytes.set(space.usable_bytes as i64);
             METRICS.disk.total_bytes.set(space.total_bytes as i64);
         }
-        Ok(space.free_bytes)
+        Ok(space)
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::effect::DiskError;
+use crate::effect::{DiskError, DiskSpace};
 
 /// Slices that one pwritev takes (IOV_MAX).
 const SLICES_MAX: usize = 1024;
@@ -60,25 +60,16 @@ pub fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Room on a file system.
-#[derive(Clone, Copy, Debug)]
-pub struct Space {
-    /// Bytes that an ordinary process can still write.
-    pub free_bytes: u64,
-    /// Its size.
-    pub total_bytes: u64,
-}
-
 /// The room on the file system of `path`.
-pub fn space(path: &Path) -> io::Result<Space> {
+pub fn space(path: &Path) -> io::Result<DiskSpace> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: statvfs64 is plain integers, for which zeros are a value.
     let mut status: libc::statvfs64 = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are valid for the call.
     match unsafe { libc::statvfs64(path.as_ptr(), &mut status) } {
         #[allow(clippy::unnecessary_cast)] // the fields' widths differ between targets
-        0 => Ok(Space {
-            free_bytes: (status.f_bavail as u64).saturating_mul(status.f_frsize as u64),
+        0 => Ok(DiskSpace {
+            usable_bytes: (status.f_bavail as u64).saturating_mul(status.f_frsize as u64),
             total_bytes: (status.f_blocks as u64).saturating_mul(status.f_frsize as u64),
         }),
         _ => Err(io::Error::last_os_error()),
