@@ -43,10 +43,7 @@ def session(client):
 
 def test_default_whitelist(tmp_path):
     """Unless the configuration says more, srvr alone is answered."""
-    if zk_server.IS_REFERENCE:
-        server = zk_server.Reference(tmp_path, "4lw.commands.whitelist=srvr")
-    else:
-        server = zk_server.Ours(tmp_path, "4lw.commands.whitelist=srvr")
+    server = zk_server.start(tmp_path, "4lw.commands.whitelist=srvr")
     assert "Mode: standalone" in word(server.address, "srvr")
     assert word(server.address, "mntr").strip() == "mntr is not executed because it is not in the whitelist."
     server.stop()
