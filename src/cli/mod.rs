@@ -6,14 +6,19 @@
 mod arguments;
 pub mod bench;
 mod check_config;
+mod connect;
 mod consume;
 pub mod demo;
+mod groups;
 mod inspect;
 pub mod kafka;
 mod load;
+mod moment;
+mod place;
 mod produce;
 mod serve;
 mod status;
+mod table;
 mod topics;
 
 use std::io;
@@ -37,17 +42,18 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => match demo::run(&options) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(FAULT),
-            Err(error) => complain(&error.to_string(), FAULT),
+            Err(error) => complain_of(&error),
         },
         Command::Bench { load } => finish(bench::run(load)),
         Command::Status(arguments) => finish(quietly(|| status::run(&arguments))),
         Command::Topic(arguments) => finish(quietly(|| topics::run(&arguments.command))),
+        Command::Group(arguments) => finish(quietly(|| groups::run(&arguments.command))),
         Command::Produce(arguments) => finish(quietly(|| produce::run(&arguments))),
         Command::Consume(arguments) => finish(quietly(|| consume::run(&arguments))),
         Command::Inspect(arguments) => match quietly(|| inspect::run(&arguments)) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(FAULT),
-            Err(error) => complain(&error.to_string(), FAULT),
+            Err(error) => complain_of(&error),
         },
     }
 }
@@ -61,8 +67,19 @@ fn complain(sentence: &str, code: u8) -> ExitCode {
 fn finish(result: io::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error.to_string(), FAULT),
+        Err(error) => complain_of(&error),
     }
+}
+
+/// Prints an error; whoever typed it can mend what `usage` made.
+fn complain_of(error: &io::Error) -> ExitCode {
+    let code = if error.kind() == io::ErrorKind::InvalidInput { WRONG_CONFIGURATION } else { FAULT };
+    complain(&error.to_string(), code)
+}
+
+/// An error of whoever typed the command: exit code 2.
+fn usage(sentence: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, sentence)
 }
 
 /// Lets `tern ... | head` end without a word, as other programs do.

@@ -1,15 +1,14 @@
 //! `tern status`: asks the HTTP doors, and prints a line for each node.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::arguments::StatusArguments;
-use super::kafka::Client;
+use super::connect::{HTTP, connect};
+use super::kafka::Cluster;
 use crate::config::{Endpoint, Size};
-use crate::kafka::codec::{MetadataRequest, MetadataResponse};
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,7 +23,7 @@ pub fn run(arguments: &StatusArguments) -> io::Result<()> {
     for address in addresses(arguments)? {
         match page(&address) {
             Ok(page) => pages.push((address, page)),
-            Err(error) => silent.push(format!("{address}: {error}")),
+            Err(error) => silent.push(error.to_string()),
         }
     }
     if arguments.json {
@@ -33,27 +32,24 @@ pub fn run(arguments: &StatusArguments) -> io::Result<()> {
     } else {
         print_table(&pages);
     }
-    if silent.is_empty() { Ok(()) } else { Err(io::Error::other(format!("no answer from {}", silent.join("; ")))) }
+    if silent.is_empty() { Ok(()) } else { Err(io::Error::other(silent.join("; "))) }
 }
 
 /// The HTTP doors to ask: the one named, or that of every broker.
 fn addresses(arguments: &StatusArguments) -> io::Result<Vec<String>> {
     let Some(bootstrap) = &arguments.bootstrap else { return Ok(vec![arguments.http.clone()]) };
     let port = Endpoint::parse(&arguments.http).map_or(8080, |endpoint| endpoint.port);
-    let mut client = Client::connect(bootstrap)?;
-    let request = MetadataRequest { allow_auto_topic_creation: false, ..Default::default() };
-    let response: MetadataResponse<'_> = client.call(8, &request)?;
-    let mut hosts: Vec<String> =
-        response.brokers.iter().map(|broker| Endpoint::new(broker.host, port).to_string()).collect();
+    let mut cluster = Cluster::connect(bootstrap)?;
+    cluster.metadata(Some(&[]), false)?;
+    let hosts = cluster.brokers().values().filter_map(|address| Endpoint::parse(address));
+    let mut hosts: Vec<String> = hosts.map(|broker| Endpoint::new(&broker.host, port).to_string()).collect();
     hosts.sort_unstable();
     hosts.dedup();
     Ok(hosts)
 }
 
 fn page(address: &str) -> io::Result<Value> {
-    let addresses: Vec<_> = address.to_socket_addrs()?.collect();
-    let first = addresses.first().ok_or_else(|| io::Error::other("the name has no address"))?;
-    let mut stream = TcpStream::connect_timeout(first, PATIENCE)?;
+    let mut stream = connect(address, HTTP, Some(PATIENCE))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(stream, "GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut reply = Vec::new();

@@ -4,14 +4,15 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Outcome;
-use crate::cli::kafka::Client;
+use crate::cli::kafka::{Client, EARLIEST};
 use crate::record::Batches;
 use crate::types::{Offset, PartitionIndex};
 
 /// Fetches until the end of the partition or the duration, whichever is first; `acknowledged` counts records.
 pub fn run(address: &str, topic: &str, partition: PartitionIndex, duration: Duration) -> io::Result<Outcome> {
     let mut client = Client::connect(address)?;
-    let mut position = client.offset_at(topic, partition, -2)?;
+    let begin = client.offsets_at(topic, &[partition], EARLIEST)?;
+    let mut position = begin.first().map_or(Offset(0), |&(_, offset)| offset);
     let (started, mut outcome) = (Instant::now(), Outcome::default());
     while started.elapsed() < duration {
         let asked = Instant::now();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use histogram::Histogram;
 
-use crate::cli::kafka::Client;
+use crate::cli::kafka::Cluster;
 use crate::types::PartitionIndex;
 
 /// The loads of `tern bench`.
@@ -93,7 +93,7 @@ pub fn run(load: Load) -> io::Result<()> {
             ("messages_acknowledged", on_one_thread(mqtt::run(load))?)
         }
         Load::Produce { bootstrap, topic, connections, in_flight, records, bytes, seconds } => {
-            let partitions = Client::connect(&bootstrap)?.partitions(&topic, true)?.len() as i32;
+            let partitions = Cluster::connect(&bootstrap)?.topic(&topic, true)?.partitions.len() as i32;
             let load = produce::Load {
                 address: bootstrap,
                 topic,

@@ -1,10 +1,18 @@
-//! The tree of commands: names, options, help and examples. What they do lies in one file each.
+//! The tree of commands: names, options, help and examples. What they do lies in one file or directory each.
+
+mod group;
+mod records;
+mod topic;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use super::{bench, demo};
+
+pub use group::{GroupArguments, GroupCommand, ResetGroup};
+pub use records::{Compression, ConsumeArguments, InputFormat, ProduceArguments};
+pub use topic::{AlterTopic, CreateTopic, TopicArguments, TopicCommand};
 
 /// Kafka, ZooKeeper and MQTT for boards of 512 MB, in one small binary
 #[derive(Parser, Debug)]
@@ -45,25 +53,36 @@ pub enum Command {
   tern status --http 192.168.1.20:8080
   tern status --bootstrap 192.168.1.20:9092")]
     Status(StatusArguments),
-    /// Create, list, describe and delete topics
+    /// Create, list, describe, alter and delete topics
     #[command(after_help = "Examples:
   tern topic create readings --partitions 3
   tern topic list
   tern topic describe readings
+  tern topic alter readings --config retention.ms=86400000
   tern topic delete readings")]
     Topic(TopicArguments),
+    /// List, describe, reset and delete consumer groups
+    #[command(after_help = "Examples:
+  tern group list
+  tern group describe dashboard
+  tern group reset dashboard --topic readings --to-earliest --execute
+  tern group delete dashboard")]
+    Group(GroupArguments),
     /// Append lines of standard input to a topic; each is on disk when the command ends
     #[command(after_help = "Examples:
   echo hello | tern produce notes
   tern produce notes --key-separator : < pairs.txt
-  tern produce notes --header source=shell --partition 0")]
+  tern produce notes --key kitchen --header source=shell --compression lz4
+  tern consume notes -f json -e | tern produce copy -f json")]
     Produce(ProduceArguments),
     /// Print the records of a topic and follow it
     #[command(after_help = "Examples:
   tern consume notes
   tern consume notes -o end
-  tern consume notes -o beginning -c 10 --format json
-  tern consume notes -p 0 -o 1000 --exit")]
+  tern consume notes -o beginning -c 10 -f json
+  tern consume notes -o @-1h -f '%D %k = %s\\n'
+  tern consume notes -p 0 -o 1000 --exit
+  tern consume notes --group dashboard")]
     Consume(ConsumeArguments),
     /// Read a file of a node: segment, index, checkpoint, quorum; says what is broken and where
     #[command(after_help = "Examples:
@@ -100,7 +119,7 @@ pub struct ConfigArguments {
 #[derive(Args, Debug)]
 pub struct Bootstrap {
     /// Kafka listener of any node
-    #[arg(long, default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+    #[arg(short, long, default_value = "127.0.0.1:9092", value_name = "HOST:PORT", visible_alias = "bootstrap-server")]
     pub bootstrap: String,
 }
 
@@ -116,116 +135,6 @@ pub struct StatusArguments {
     /// Print what the nodes answered, as JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// `tern topic`.
-#[derive(Args, Debug)]
-pub struct TopicArguments {
-    /// What to do
-    #[command(subcommand)]
-    pub command: TopicCommand,
-}
-
-/// What to do with topics.
-#[derive(Subcommand, Debug)]
-pub enum TopicCommand {
-    /// Create a topic
-    #[command(after_help = "Example:
-  tern topic create readings --partitions 3 --config retention.ms=86400000")]
-    Create {
-        /// Name
-        name: String,
-        /// Partitions; the broker's num.partitions when left out
-        #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
-        partitions: i32,
-        /// Copies of each partition; the broker's default when left out
-        #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
-        replication_factor: i16,
-        /// A configuration of the topic's own
-        #[arg(long, value_name = "KEY=VALUE")]
-        config: Vec<String>,
-        #[command(flatten)]
-        bootstrap: Bootstrap,
-    },
-    /// Print the names of all topics
-    #[command(after_help = "Example:
-  tern topic list")]
-    List {
-        /// Internal topics as well
-        #[arg(long)]
-        internal: bool,
-        #[command(flatten)]
-        bootstrap: Bootstrap,
-    },
-    /// Print partitions, leaders, replicas, offsets and what was configured
-    #[command(after_help = "Example:
-  tern topic describe readings")]
-    Describe {
-        /// Name
-        name: String,
-        #[command(flatten)]
-        bootstrap: Bootstrap,
-    },
-    /// Delete a topic and its records
-    #[command(after_help = "Example:
-  tern topic delete readings")]
-    Delete {
-        /// Name
-        name: String,
-        #[command(flatten)]
-        bootstrap: Bootstrap,
-    },
-}
-
-/// `tern produce`.
-#[derive(Args, Debug)]
-pub struct ProduceArguments {
-    /// Topic; it is created when the broker allows that
-    pub topic: String,
-    /// What separates key and value in a line; without it, keys are null
-    #[arg(short = 'K', long, alias = "key", value_name = "TEXT")]
-    pub key_separator: Option<String>,
-    /// A header for every record
-    #[arg(short = 'H', long, value_name = "NAME=VALUE")]
-    pub header: Vec<String>,
-    /// Partition; by key, or in turn, when left out
-    #[arg(short, long)]
-    pub partition: Option<i32>,
-    #[command(flatten)]
-    pub bootstrap: Bootstrap,
-}
-
-/// `tern consume`.
-#[derive(Args, Debug)]
-pub struct ConsumeArguments {
-    /// Topic
-    pub topic: String,
-    /// Where to begin: beginning, end, an offset, or -N for the last N records of each partition
-    #[arg(short, long, default_value = "beginning", allow_hyphen_values = true)]
-    pub offset: String,
-    /// Partition; all when left out
-    #[arg(short, long)]
-    pub partition: Option<i32>,
-    /// How many records to print at most
-    #[arg(short, long)]
-    pub count: Option<u64>,
-    /// End at the end of the topic instead of waiting for more
-    #[arg(short, long)]
-    pub exit: bool,
-    /// How to print a record
-    #[arg(short, long, value_enum, default_value_t = Format::Value)]
-    pub format: Format,
-    #[command(flatten)]
-    pub bootstrap: Bootstrap,
-}
-
-/// How records are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// The value and a newline
-    Value,
-    /// One JSON object a line, with place, time, key and headers
-    Json,
 }
 
 /// `tern inspect`.

@@ -1,14 +1,24 @@
-//! A small Kafka client for the everyday commands: one connection, one request at a time, our own codec.
+//! A small Kafka client for the everyday commands: a connection a broker, one request at a time on each, our own codec.
 //!
 //! It speaks fixed versions that every Kafka since 2.3 has, so that the commands work against other brokers too.
+
+pub mod assignment;
+mod cluster;
+mod failure;
+mod reader;
+
+pub use cluster::{Cluster, EARLIEST, LATEST, Partition, Topic};
+pub use failure::{check, explain};
+pub use reader::{Position, Reader};
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use super::connect::{KAFKA, connect};
 use crate::kafka::codec::{
-    Array, Decode, FetchPartition, FetchRequest, FetchResponse, FetchTopic, ListOffsetsPartition, ListOffsetsRequest,
-    ListOffsetsResponse, ListOffsetsTopic, Message, MetadataRequest, MetadataRequestTopic, MetadataResponse,
+    Api, ApiVersionsRequest, ApiVersionsResponse, Array, Decode, FetchPartition, FetchRequest, FetchResponse,
+    FetchTopic, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic, Message,
     PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData, read_response, write_request,
 };
 use crate::kafka::errors::ErrorCode;
@@ -23,6 +33,9 @@ const HEADER_BYTES_MAX: usize = 256;
 /// How long an answer may take beyond the time that the request itself allows.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Of `Fetch`.
+const FETCH_VERSION: i16 = 11;
+
 /// How the commands introduce themselves.
 const CLIENT_ID: &str = "tern";
 
@@ -32,6 +45,8 @@ pub struct Client {
     correlation_id: i32,
     output: Vec<u8>,
     input: Vec<u8>,
+    /// Key, lowest and highest version of each API, once they were asked for.
+    apis: Vec<(i16, i16, i16)>,
 }
 
 /// What a fetch brought of one partition.
@@ -46,15 +61,30 @@ pub struct Fetched<'a> {
 impl Client {
     /// Connects to `host:port`.
     pub fn connect(address: &str) -> io::Result<Client> {
-        let stream = TcpStream::connect(address)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot reach a broker at {address}: {error}")))?;
-        stream.set_nodelay(true)?;
+        let stream = connect(address, KAFKA, None)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Client { stream, correlation_id: 0, output: Vec::new(), input: Vec::new() })
+        Ok(Client { stream, correlation_id: 0, output: Vec::new(), input: Vec::new(), apis: Vec::new() })
     }
 
-    /// Sends `request` and reads its answer.
+    /// True when the broker has that version of an API; asks it once.
+    pub fn has(&mut self, api: Api, version: i16) -> io::Result<bool> {
+        if self.apis.is_empty() {
+            let response: ApiVersionsResponse<'_> = self.call(0, &ApiVersionsRequest::default())?;
+            check(response.error_code, "the broker's versions")?;
+            self.apis = response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
+        }
+        let has = |&(key, min, max): &(i16, i16, i16)| key == api.key() && (min..=max).contains(&version);
+        Ok(self.apis.iter().any(has))
+    }
+
+    /// Sends `request` and reads its answer; an error when the broker does not have that version of the API.
     pub fn call<'a, Q: Message, R: Message + Decode<'a>>(&'a mut self, version: i16, request: &Q) -> io::Result<R> {
+        if Q::API != Api::ApiVersions && !self.has(Q::API, version)? {
+            let name = Q::API.name();
+            let sentence =
+                format!("this broker does not know {name} in version {version}: it is older than this command");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, sentence));
+        }
         self.send(version, request)?;
         self.receive(version)
     }
@@ -72,13 +102,14 @@ impl Client {
     /// Reads the answer to the request sent last.
     pub fn receive<'a, R: Message + Decode<'a>>(&'a mut self, version: i16) -> io::Result<R> {
         let mut length = [0; 4];
-        self.stream.read_exact(&mut length)?;
+        self.stream.read_exact(&mut length).map_err(silence)?;
         let length = u32::from_be_bytes(length) as usize;
         if length > RESPONSE_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the broker's answer is impossibly large"));
+            let sentence = "what answers does not speak Kafka's protocol; the node's key listeners names the port";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
         }
         self.input.resize(length, 0);
-        self.stream.read_exact(&mut self.input)?;
+        self.stream.read_exact(&mut self.input).map_err(silence)?;
         let (correlation_id, response) = read_response(version, &self.input)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("the broker's answer: {error}")))?;
         if correlation_id != self.correlation_id {
@@ -87,38 +118,27 @@ impl Client {
         Ok(response)
     }
 
-    /// The partitions of a topic, in order; `create` lets the broker create it.
-    pub fn partitions(&mut self, topic: &str, create: bool) -> io::Result<Vec<PartitionIndex>> {
-        let topics = [MetadataRequestTopic { name: Some(topic), ..Default::default() }];
-        let request = MetadataRequest {
-            topics: Some(Array::of(&topics)),
-            allow_auto_topic_creation: create,
-            ..Default::default()
-        };
-        let response: MetadataResponse<'_> = self.call(8, &request)?;
-        let Some(found) = response.topics.iter().next() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the broker's answer names no topic"));
-        };
-        check(found.error_code, &format!("topic {topic}"))?;
-        let mut partitions: Vec<_> = found.partitions.iter().map(|partition| partition.partition_index).collect();
-        partitions.sort();
-        Ok(partitions)
-    }
-
-    /// An offset by Kafka's convention for `timestamp`: -2 the start, -1 the end, else the first at or after that time
-    /// (the end when there is none).
-    pub fn offset_at(&mut self, topic: &str, partition: PartitionIndex, timestamp: i64) -> io::Result<Offset> {
-        let partitions = [ListOffsetsPartition { partition_index: partition, timestamp, ..Default::default() }];
+    /// Offsets by Kafka's convention for `timestamp`: [`EARLIEST`], [`LATEST`], else the first at or after that time,
+    /// -1 when there is none.
+    pub fn offsets_at(
+        &mut self,
+        topic: &str,
+        partitions: &[PartitionIndex],
+        timestamp: i64,
+    ) -> io::Result<Vec<(PartitionIndex, Offset)>> {
+        let partitions: Vec<ListOffsetsPartition> = partitions
+            .iter()
+            .map(|&partition_index| ListOffsetsPartition { partition_index, timestamp, ..Default::default() })
+            .collect();
         let topics = [ListOffsetsTopic { name: topic, partitions: Array::of(&partitions) }];
         let request = ListOffsetsRequest { topics: Array::of(&topics), ..Default::default() };
         let response: ListOffsetsResponse<'_> = self.call(4, &request)?;
-        let answer = response.topics.iter().flat_map(|topic| topic.partitions.iter()).next();
-        let answer = answer.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no answer for the partition"))?;
-        check(answer.error_code, &format!("{topic}-{partition}"))?;
-        if answer.offset.0 < 0 && timestamp >= 0 {
-            return self.offset_at(topic, partition, -1);
+        let mut offsets = Vec::new();
+        for answer in response.topics.iter().flat_map(|topic| topic.partitions.iter()) {
+            check(answer.error_code, &format!("{topic}-{}", answer.partition_index))?;
+            offsets.push((answer.partition_index, answer.offset));
         }
-        Ok(answer.offset)
+        Ok(offsets)
     }
 
     /// Fetches from several partitions of one topic, waiting up to `wait` until there is something.
@@ -128,6 +148,12 @@ impl Client {
         from: &[(PartitionIndex, Offset)],
         wait: Duration,
     ) -> io::Result<Vec<(PartitionIndex, Result<Fetched<'a>, ErrorCode>)>> {
+        self.send_fetch(topic, from, wait)?;
+        self.receive_fetch()
+    }
+
+    /// The first half of `fetch`.
+    pub fn send_fetch(&mut self, topic: &str, from: &[(PartitionIndex, Offset)], wait: Duration) -> io::Result<()> {
         let partitions: Vec<_> = from
             .iter()
             .map(|&(partition, fetch_offset)| FetchPartition {
@@ -146,7 +172,12 @@ impl Client {
             ..Default::default()
         };
         self.stream.set_read_timeout(Some(PATIENCE + wait))?;
-        let response: FetchResponse<'a> = self.call(11, &request)?;
+        self.send(FETCH_VERSION, &request)
+    }
+
+    /// The second half of `fetch`.
+    pub fn receive_fetch(&mut self) -> io::Result<Vec<(PartitionIndex, Result<Fetched<'_>, ErrorCode>)>> {
+        let response: FetchResponse<'_> = self.receive(FETCH_VERSION)?;
         check(response.error_code, "the fetch")?;
         let fetched = response.responses.iter().flat_map(|topic| topic.partitions.iter()).map(|partition| {
             let (code, high_watermark) = (partition.error_code, partition.high_watermark);
@@ -156,8 +187,13 @@ impl Client {
         Ok(fetched.collect())
     }
 
-    /// Appends one batch and waits until it is durable.
-    pub fn produce(&mut self, topic: &str, partition: PartitionIndex, batch: &[u8]) -> io::Result<Offset> {
+    /// Appends one batch and waits until it is durable; the offset of its first record.
+    pub fn produce(
+        &mut self,
+        topic: &str,
+        partition: PartitionIndex,
+        batch: &[u8],
+    ) -> io::Result<Result<Offset, ErrorCode>> {
         let partitions = [PartitionProduceData { index: partition, records: Some(batch) }];
         let topics = [TopicProduceData { name: topic, partition_data: Array::of(&partitions), ..Default::default() }];
         let request = ProduceRequest {
@@ -169,12 +205,20 @@ impl Client {
         let response: ProduceResponse<'_> = self.call(7, &request)?;
         let answer = response.responses.iter().flat_map(|topic| topic.partition_responses.iter()).next();
         let answer = answer.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no answer for the batch"))?;
-        check(answer.error_code, &format!("{topic}-{partition}"))?;
-        Ok(answer.base_offset)
+        Ok(if answer.error_code.is_none() { Ok(answer.base_offset) } else { Err(answer.error_code) })
     }
 }
 
-/// An error code as an error that names what was asked for.
-pub fn check(code: ErrorCode, what: &str) -> io::Result<()> {
-    if code.is_none() { Ok(()) } else { Err(io::Error::other(format!("{what}: {code}"))) }
+/// Why no answer came, as a sentence.
+fn silence(error: io::Error) -> io::Error {
+    let sentence = match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            "the broker did not answer in time; tern status shows whether it is busy"
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "the broker closed the connection: it stopped, or what answers there is no broker"
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), sentence)
 }

@@ -1,0 +1,241 @@
+//! All brokers of a cluster: finds who leads a partition or coordinates a group, and keeps a connection to each.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::{Client, check, explain};
+use crate::cli::usage;
+use crate::config::Endpoint;
+use crate::kafka::codec::{
+    Array, FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest, MetadataRequestTopic, MetadataResponse,
+};
+use crate::kafka::errors::ErrorCode;
+use crate::types::{LeaderEpoch, NodeId, Offset, PartitionIndex};
+
+/// How long a topic or a coordinator that comes into being may take.
+const CREATION: Duration = Duration::from_secs(10);
+
+/// Between two questions about it.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What `ListOffsets` takes for the start of a log, and for its end.
+pub const EARLIEST: i64 = -2;
+/// See [`EARLIEST`].
+pub const LATEST: i64 = -1;
+
+/// A cluster, reached through any of its brokers.
+pub struct Cluster {
+    bootstrap: String,
+    brokers: BTreeMap<NodeId, String>,
+    controller: NodeId,
+    clients: BTreeMap<String, Client>,
+}
+
+/// A topic as metadata tells it, copied out so that the connection is free again.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Kept by the brokers for themselves.
+    pub is_internal: bool,
+    /// In order of their indexes.
+    pub partitions: Vec<Partition>,
+}
+
+/// One partition.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Which.
+    pub index: PartitionIndex,
+    /// -1: none.
+    pub leader: NodeId,
+    /// The leader's.
+    pub epoch: LeaderEpoch,
+    /// All who have or shall have a copy, the preferred leader first.
+    pub replicas: Vec<NodeId>,
+    /// Those who are in sync.
+    pub isr: Vec<NodeId>,
+}
+
+impl Cluster {
+    /// Connects to the first broker of `host:port[,...]` that answers.
+    pub fn connect(bootstrap: &str) -> io::Result<Cluster> {
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "--bootstrap: no address; allowed: HOST:PORT[,...]");
+        for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+            match Client::connect(address) {
+                Ok(client) => {
+                    let clients = BTreeMap::from([(address.to_owned(), client)]);
+                    let (brokers, controller) = (BTreeMap::new(), NodeId(-1));
+                    return Ok(Cluster { bootstrap: address.to_owned(), brokers, controller, clients });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// The broker that was reached first, or another one when that is gone.
+    pub fn any(&mut self) -> io::Result<&mut Client> {
+        let known = self.brokers.values().cloned();
+        let addresses: Vec<String> = std::iter::once(self.bootstrap.clone()).chain(known).collect();
+        let reached = addresses.iter().find(|address| self.at(address).is_ok()).unwrap_or(&self.bootstrap).clone();
+        self.at(&reached)
+    }
+
+    /// Breaks all connections; those needed come about again.
+    pub fn reconnect(&mut self) {
+        self.clients.clear();
+    }
+
+    /// The broker of that id; the one reached first, when nobody knows the id.
+    pub fn broker(&mut self, id: NodeId) -> io::Result<&mut Client> {
+        let address = self.brokers.get(&id).unwrap_or(&self.bootstrap).clone();
+        self.at(&address)
+    }
+
+    /// The controller.
+    pub fn controller(&mut self) -> io::Result<&mut Client> {
+        self.metadata(Some(&[]), false)?;
+        self.broker(self.controller)
+    }
+
+    /// Every broker and its address, as of the last question about topics.
+    pub fn brokers(&self) -> &BTreeMap<NodeId, String> {
+        &self.brokers
+    }
+
+    /// The coordinator of a group, once there is one.
+    pub fn coordinator(&mut self, group: &str) -> io::Result<&mut Client> {
+        let started = Instant::now();
+        loop {
+            let request = FindCoordinatorRequest { key: group, ..Default::default() };
+            let response: FindCoordinatorResponse<'_> = self.any()?.call(2, &request)?;
+            let address = u16::try_from(response.port).map(|port| Endpoint::new(response.host, port).to_string());
+            match (response.error_code, address) {
+                (ErrorCode::NONE, Ok(address)) => return self.at(&address),
+                (ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, _)
+                    if started.elapsed() < CREATION => {}
+                (code, _) => {
+                    explain(code, response.error_message, &format!("the coordinator of group {group}"))?;
+                    return Err(io::Error::other(format!("the coordinator of group {group} has no address")));
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn at(&mut self, address: &str) -> io::Result<&mut Client> {
+        if !self.clients.contains_key(address) {
+            let client = Client::connect(address).map_err(|error| {
+                let bootstrap = &self.bootstrap;
+                if address == bootstrap {
+                    return error;
+                }
+                let advice = "the node's key advertised.listeners says what it tells clients";
+                io::Error::new(error.kind(), format!("the broker at {bootstrap} names {address}: {error}; {advice}"))
+            })?;
+            self.clients.insert(address.to_owned(), client);
+        }
+        self.clients.get_mut(address).ok_or_else(|| io::Error::other("no connection"))
+    }
+
+    /// Topics by name, or all of them, with the error of each; remembers brokers and controller.
+    pub fn metadata(&mut self, names: Option<&[&str]>, create: bool) -> io::Result<Vec<(Topic, ErrorCode)>> {
+        let wanted: Option<Vec<MetadataRequestTopic<'_>>> = names.map(|names| {
+            names.iter().map(|name| MetadataRequestTopic { name: Some(name), ..Default::default() }).collect()
+        });
+        let request = MetadataRequest {
+            topics: wanted.as_deref().map(Array::of),
+            allow_auto_topic_creation: create,
+            ..Default::default()
+        };
+        let response: MetadataResponse<'_> = self.any()?.call(8, &request)?;
+        let (mut topics, controller) = (Vec::new(), response.controller_id);
+        for topic in response.topics.iter() {
+            let partitions = topic.partitions.iter().map(|partition| Partition {
+                index: partition.partition_index,
+                leader: partition.leader_id,
+                epoch: partition.leader_epoch,
+                replicas: partition.replica_nodes.iter().collect(),
+                isr: partition.isr_nodes.iter().collect(),
+            });
+            let mut partitions: Vec<Partition> = partitions.collect();
+            partitions.sort_unstable_by_key(|partition| partition.index);
+            let name = topic.name.unwrap_or_default().to_owned();
+            topics.push((Topic { name, is_internal: topic.is_internal, partitions }, topic.error_code));
+        }
+        let address = |host, port| u16::try_from(port).map(|port| Endpoint::new(host, port).to_string()).ok();
+        let brokers = response.brokers.iter().filter_map(|b| Some((b.node_id, address(b.host, b.port)?)));
+        self.brokers = brokers.collect();
+        self.controller = controller;
+        topics.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        Ok(topics)
+    }
+
+    /// All topics, in the order of their names.
+    pub fn topics(&mut self) -> io::Result<Vec<Topic>> {
+        Ok(self.metadata(None, false)?.into_iter().map(|(topic, _)| topic).collect())
+    }
+
+    /// A topic whose partitions all have leaders, waiting while it comes into being; `create` asks for that.
+    pub fn topic(&mut self, name: &str, create: bool) -> io::Result<Topic> {
+        let started = Instant::now();
+        loop {
+            let Some((topic, code)) = self.metadata(Some(&[name]), create)?.pop() else {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the broker's answer names no topic"));
+            };
+            let is_whole = !topic.partitions.is_empty() && topic.partitions.iter().all(|p| p.leader.0 >= 0);
+            match code {
+                ErrorCode::NONE if is_whole || started.elapsed() >= CREATION => return Ok(topic),
+                ErrorCode::NONE | ErrorCode::LEADER_NOT_AVAILABLE if started.elapsed() < CREATION => {}
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION if create && started.elapsed() < CREATION => {}
+                code => check(code, &format!("topic {name}"))?,
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The offset of each partition that has a leader, by Kafka's convention for `timestamp`: [`EARLIEST`], [`LATEST`],
+    /// else the first at or after that time, the end when there is none. Asks each leader once.
+    pub fn offsets(&mut self, topic: &Topic, timestamp: i64) -> io::Result<BTreeMap<PartitionIndex, Offset>> {
+        let mut offsets = BTreeMap::new();
+        let mut late = Vec::new();
+        for (leader, partitions) in topic.by_leader() {
+            for (index, offset) in self.broker(leader)?.offsets_at(&topic.name, &partitions, timestamp)? {
+                if offset.0 < 0 && timestamp >= 0 {
+                    late.push(index);
+                } else {
+                    offsets.insert(index, offset);
+                }
+            }
+        }
+        if !late.is_empty() {
+            let ends = self.offsets(topic, LATEST)?;
+            offsets.extend(ends.into_iter().filter(|(index, _)| late.contains(index)));
+        }
+        Ok(offsets)
+    }
+}
+
+impl Topic {
+    /// Its partitions that have one, under their leaders.
+    pub fn by_leader(&self) -> BTreeMap<NodeId, Vec<PartitionIndex>> {
+        let mut leaders: BTreeMap<NodeId, Vec<PartitionIndex>> = BTreeMap::new();
+        for partition in self.partitions.iter().filter(|partition| partition.leader.0 >= 0) {
+            leaders.entry(partition.leader).or_default().push(partition.index);
+        }
+        leaders
+    }
+
+    /// Keeps one partition; an error that says what there is when the topic has none of that index.
+    pub fn keep(&mut self, only: Option<i32>) -> io::Result<()> {
+        let Some(only) = only else { return Ok(()) };
+        let last = self.partitions.len().saturating_sub(1);
+        self.partitions.retain(|partition| partition.index.0 == only);
+        match self.partitions.is_empty() {
+            true => Err(usage(format!("topic {} has no partition {only}; allowed: 0 to {last}", self.name))),
+            false => Ok(()),
+        }
+    }
+}
