@@ -343,8 +343,16 @@ fn invalid_json() {
     {
         assert_eq!(bench.code(client(1, vec![set(path, data)])), ErrorCode::BadArguments, "{path} {data}");
     }
+    let twice = r#"{"partitions":{"0":[1],"1":[1]}}"#;
+    bench.ok(client(1, vec![set("/brokers/topics/t", twice)]));
+    let before = bench.text("/brokers/topics/t").unwrap();
+    let fewer = r#"{"partitions":{"0":[1]}}"#;
+    assert_eq!(bench.code(client(1, vec![set("/brokers/topics/t", fewer)])), ErrorCode::BadArguments);
+    let elsewhere = r#"{"partitions":{"0":[9],"1":[9]},"removing_replicas":{"0":[1]}}"#;
+    bench.ok(client(1, vec![set("/brokers/topics/t", elsewhere)]));
+    assert_eq!(bench.text("/brokers/topics/t").unwrap(), before);
     let other = TopicId([9; 16]);
-    let stolen = format!(r#"{{"partitions":{{"0":[1]}},"topic_id":"{other}"}}"#);
+    let stolen = format!(r#"{{"partitions":{{"0":[1],"1":[1]}},"topic_id":"{other}"}}"#);
     bench.ok(client(1, vec![set("/brokers/topics/t", &stolen)]));
     assert!(bench.view().topic("t").is_some() && bench.view().topic_by_id(other).is_none());
 }
@@ -370,7 +378,10 @@ fn a_broker_registers_again() {
     assert_eq!((controller.broker, bench.view().controller_epoch), (NodeId(2), 2));
     let txn = builders::claim_controller(bench.view(), NodeId(1), SessionId(201), Timestamp(1));
     bench.ok(txn);
-    assert_eq!(bench.text("/controller").unwrap(), r#"{"version":1,"brokerid":1,"timestamp":"1"}"#);
+    assert_eq!(
+        bench.text("/controller").unwrap(),
+        r#"{"version":2,"brokerid":1,"timestamp":"1","kraftControllerEpoch":-1}"#
+    );
 }
 
 /// When a broker is gone its partitions get leaders from the ISR, conditionally on what was seen.

@@ -14,7 +14,7 @@
 //!
 //! Invariant: proposes only while this node leads the quorum; called by the engine only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -44,6 +44,8 @@ pub(super) struct Duties {
     under_way: Option<Duty>,
     /// Not before then, after a failure.
     paused: BTreeMap<Duty, Instant>,
+    /// Topics of tools that were said to be too large; they may become smaller, or others.
+    too_large: BTreeSet<Arc<str>>,
 }
 
 impl Duties {
@@ -51,7 +53,7 @@ impl Duties {
     pub fn new(node: NodeId, endpoints: Vec<Endpoint>, rng: &mut Rng) -> Duties {
         // ZooKeeper's session ids carry the server in the top byte; 0xff there has another meaning.
         let session = SessionId(((node.0 as i64 & 0x7f) << 56) | ((rng.next() >> 8) as i64) | 1);
-        Duties { session, endpoints, under_way: None, paused: BTreeMap::new() }
+        Duties { session, endpoints, under_way: None, paused: BTreeMap::new(), too_large: BTreeSet::new() }
     }
 
     /// True when the tree knows this process as broker, and a controller.
@@ -85,7 +87,7 @@ impl Duties {
         self.paused.values().min().copied()
     }
 
-    fn find(&self, now: Now, config: &Config, coordinator: &Coordinator, rng: &mut Rng) -> Option<(Duty, Txn)> {
+    fn find(&mut self, now: Now, config: &Config, coordinator: &Coordinator, rng: &mut Rng) -> Option<(Duty, Txn)> {
         let (cluster, tree, node) = (coordinator.cluster(), coordinator.tree(), config.node_id);
         let timeout_ms = config.zookeeper.session_timeout_ms_max.min(u32::MAX as u64) as u32;
         let is_due = |duty: &Duty| !self.paused.contains_key(duty);
@@ -109,8 +111,9 @@ impl Duties {
         self.find_topic(config, cluster, tree, rng)
     }
 
-    fn find_topic(&self, config: &Config, cluster: &Cluster, tree: &Tree, rng: &mut Rng) -> Option<(Duty, Txn)> {
+    fn find_topic(&mut self, config: &Config, cluster: &Cluster, tree: &Tree, rng: &mut Rng) -> Option<(Duty, Txn)> {
         let is_due = |duty: &Duty| !self.paused.contains_key(duty);
+        self.too_large.retain(|name| cluster.incoming.contains_key(name) || cluster.topics.contains_key(name));
         if config.kafka.delete_topics {
             for name in &cluster.deleting {
                 let duty = Duty::Delete(name.clone());
@@ -122,14 +125,20 @@ impl Duties {
             }
         }
         let known: usize = cluster.topics.values().map(|topic| topic.partitions.len()).sum();
-        let fits = |added: usize| known + added <= config.memory.partitions_max;
+        let most = config.memory.partitions_max;
         let incoming = cluster.incoming.iter().map(|(name, replicas)| (name, replicas.len()));
         let is_stateless = |topic: &crate::coordinator::Topic| topic.partitions.iter().any(|state| state.version < 0);
         let stateless = cluster.topics.values().filter(|topic| is_stateless(topic)).map(|topic| (&topic.name, 0));
         for (name, added) in incoming.chain(stateless) {
             let duty = Duty::Complete(name.clone());
-            if is_due(&duty)
-                && fits(added)
+            if known + added > most {
+                if self.too_large.insert(name.clone()) {
+                    let all = known + added;
+                    tracing::warn!(
+                        "topic {name} is not created: with it there are {all} partitions, and memory.partitions.max is {most}"
+                    );
+                }
+            } else if is_due(&duty)
                 && let Some(txn) = builders::complete_topic(cluster, tree, name, TopicId::random(rng))
             {
                 return Some((duty, txn));

@@ -6,7 +6,7 @@ use crate::coordinator::tree::Tree;
 use crate::coordinator::txn::{Body, By, Txn};
 
 /// Parents before children. ZooKeeper's own are there from the tree's birth.
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 21] = [
     "/brokers",
     "/brokers/ids",
     "/brokers/topics",
@@ -16,13 +16,16 @@ const PATHS: [&str; 18] = [
     "/config/brokers",
     "/config/clients",
     "/config/users",
+    "/config/ips",
     "/config/changes",
     "/admin",
     "/admin/delete_topics",
     "/consumers",
     "/controller_epoch",
     "/isr_change_notification",
+    "/log_dir_event_notification",
     "/latest_producer_id_block",
+    "/feature",
     "/cluster",
     "/cluster/id",
 ];
@@ -43,6 +46,7 @@ fn data_of(path: &str, cluster_id: &str) -> Option<Vec<u8>> {
     match path {
         "/cluster/id" => Some(json::cluster_id(cluster_id)),
         "/controller_epoch" => Some(b"0".to_vec()),
+        "/feature" => Some(json::features()),
         _ => None,
     }
 }

@@ -69,7 +69,7 @@ pub struct ConfigJson {
     pub config: ConfigMap,
 }
 
-/// `/controller`.
+/// `/controller`, version 2; older versions lack the last field.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ControllerJson {
     #[serde(default)]
@@ -77,6 +77,12 @@ pub struct ControllerJson {
     pub brokerid: i32,
     #[serde(default)]
     pub timestamp: String,
+    #[serde(default = "no_epoch", rename = "kraftControllerEpoch")]
+    pub kraft_controller_epoch: i32,
+}
+
+fn no_epoch() -> i32 {
+    -1
 }
 
 /// `/cluster/id`.
@@ -175,12 +181,28 @@ pub fn config_change(entity_path: &str) -> Vec<u8> {
 
 /// The data of `/controller`.
 pub fn controller(broker: NodeId, time: Timestamp) -> Vec<u8> {
-    write(&ControllerJson { version: 1, brokerid: broker.0, timestamp: time.0.to_string() })
+    write(&ControllerJson {
+        version: 2,
+        brokerid: broker.0,
+        timestamp: time.0.to_string(),
+        kraft_controller_epoch: no_epoch(),
+    })
 }
 
 /// The data of `/cluster/id`.
 pub fn cluster_id(id: &str) -> Vec<u8> {
     write(&ClusterIdJson { version: "1".to_string(), id: id.to_string() })
+}
+
+/// The data of `/feature`: enabled, and no feature has a level.
+pub fn features() -> Vec<u8> {
+    #[derive(Serialize)]
+    struct FeaturesJson {
+        features: BTreeMap<String, i32>,
+        version: i32,
+        status: i32,
+    }
+    write(&FeaturesJson { features: BTreeMap::new(), version: 2, status: 1 })
 }
 
 /// The data of `/latest_producer_id_block`.

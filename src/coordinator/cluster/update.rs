@@ -10,7 +10,7 @@ use super::json::{self, Assignment, StateJson, TopicJson};
 use super::{Broker, Change, Cluster, Controller, PartitionState, ProducerIdBlock, Replicas, Topic};
 use crate::coordinator::NodeChange;
 use crate::coordinator::tree::{Owner, Tree, Znode};
-use crate::limits::TOPIC_NAME_BYTES_MAX;
+use crate::limits::{PARTITIONS_PER_TOPIC_MAX, TOPIC_NAME_BYTES_MAX};
 use crate::types::{LeaderEpoch, NodeId, SessionId, TopicId};
 
 /// One transaction's effect on the view.
@@ -322,6 +322,9 @@ fn read_broker(znode: Znode<'_>) -> Result<Broker, String> {
 pub(in crate::coordinator) fn read_assignment(json: &TopicJson) -> Result<Vec<Replicas>, String> {
     if json.partitions.is_empty() {
         return Err("a topic has at least one partition".to_string());
+    }
+    if json.partitions.len() > PARTITIONS_PER_TOPIC_MAX {
+        return Err(format!("a topic has at most {PARTITIONS_PER_TOPIC_MAX} partitions"));
     }
     let mut all = Vec::new();
     for (place, (&index, replicas)) in json.partitions.iter().enumerate() {
