@@ -16,6 +16,7 @@ pub mod coordinator;
 pub mod broker;
 pub mod engine;
 pub mod kafka;
+pub mod zookeeper;
 pub mod mqtt;
 pub mod http;
 pub mod node;

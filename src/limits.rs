@@ -130,6 +130,9 @@ const _: () = assert!(KAFKA_REPLY_COPIED_BYTES_MAX <= CONNECTION_INPUT_BYTES_MAX
 /// The quorum's log may grow so much, or by the size of the last snapshot, before the next snapshot is taken.
 pub const QUORUM_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// A transaction in the quorum's log: a request of 1 MiB and what a transaction adds.
+pub const QUORUM_ENTRY_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
+
 /// What one slice of a snapshot holds, one large znode apart.
 pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1024;
 
@@ -231,3 +234,34 @@ pub const GROUP_NEW_MEMBER_MS_MAX: u64 = 5 * 60 * 1000;
 pub const GROUPS_LOAD_BYTES: usize = 64 * 1024;
 
 const _: () = assert!(GROUP_NAME_BYTES_MAX < i16::MAX as usize);
+
+/// Requests of one ZooKeeper connection that are taken and not answered; the next one waits.
+pub const ZOOKEEPER_OUTSTANDING_MAX: usize = 256;
+
+/// Replies of a ZooKeeper connection up to here are written in one shared buffer and copied; larger ones have their
+/// own, under a grant.
+pub const ZOOKEEPER_REPLY_COPIED_BYTES_MAX: usize = 4 * 1024;
+
+/// What may be on its way to a ZooKeeper client before its next request is answered.
+pub const ZOOKEEPER_UNSENT_BYTES_MAX: usize = 64 * 1024;
+
+/// Between accepting a ZooKeeper client's socket and its first frame.
+pub const ZOOKEEPER_CONNECT_TIMEOUT_MS: u64 = 10_000;
+
+/// Silence in the middle of a large frame after which its memory goes to others that wait.
+pub const ZOOKEEPER_STALLED_MS_MAX: u64 = 10_000;
+
+/// What a watch takes beside its path.
+pub const ZOOKEEPER_WATCH_BYTES: usize = 192;
+
+/// Identities of one ZooKeeper connection.
+pub const ZOOKEEPER_IDENTITIES_MAX: usize = 32;
+
+/// Credentials of a ZooKeeper client.
+pub const ZOOKEEPER_CREDENTIALS_BYTES_MAX: usize = 1024;
+
+/// The most the kernel is given for a ZooKeeper client, whose requests are small.
+pub const KERNEL_ZOOKEEPER_SOCKET_BYTES_MAX: usize = 128 * 1024;
+
+const _: () = assert!(ZOOKEEPER_REPLY_COPIED_BYTES_MAX <= ZOOKEEPER_UNSENT_BYTES_MAX);
+const _: () = assert!(ZOOKEEPER_IDENTITIES_MAX * ZOOKEEPER_CREDENTIALS_BYTES_MAX <= 64 * 1024);

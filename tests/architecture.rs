@@ -20,6 +20,7 @@ const ROOMS: &[&str] = &[
     "broker",
     "engine",
     "kafka",
+    "zookeeper",
     "mqtt",
     "http",
     "node",
@@ -29,7 +30,7 @@ const ROOMS: &[&str] = &[
 ];
 
 /// Doors speak protocols; below the waist they see nothing.
-const DOORS: &[&str] = &["kafka", "mqtt", "http"];
+const DOORS: &[&str] = &["kafka", "zookeeper", "mqtt", "http"];
 
 /// What a door may import beside itself.
 const DOORS_SEE: &[&str] = &["types", "limits", "config", "metrics", "memory", "effect", "record", "engine"];

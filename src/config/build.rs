@@ -165,8 +165,11 @@ fn read_zookeeper(
         }
     }
     let budget = budget_name(memory.budget_bytes);
-    let request = Cap { max: shares.message_bytes_max() as i64, because: &budget };
+    let request = Cap { max: shares.message_bytes_max().min(shares.entry_bytes_max()) as i64, because: &budget };
+    let digest = ["zookeeper.DigestAuthenticationProvider.superDigest", "DigestAuthenticationProvider.superDigest"];
+    let super_digest = digest.map(|key| values.text(key).map(|assigned| assigned.value.trim().to_owned()));
     ZooKeeperConfig {
+        super_digest: super_digest.into_iter().flatten().next(),
         bind,
         tick_ms: tick_ms as u64,
         init_limit_ticks: values.int("initLimit") as u64,

@@ -8,7 +8,8 @@
 use super::MemoryConfig;
 use crate::limits::{
     CONNECTION_INPUT_BYTES_MAX, CONNECTION_STATE_BYTES, DISK_LANE_SCRATCH_BYTES, DISK_LANE_STACK_BYTES, DISK_LANES,
-    KERNEL_SOCKET_BYTES_MIN, PARTITION_STATE_BYTES, PRODUCER_STATE_BYTES, PROGRAM_BYTES, RUNTIME_BYTES,
+    KERNEL_SOCKET_BYTES_MIN, PARTITION_STATE_BYTES, PRODUCER_STATE_BYTES, PROGRAM_BYTES, QUORUM_ENTRY_BYTES_MAX,
+    RUNTIME_BYTES,
 };
 
 /// What one connection costs, whatever it does.
@@ -27,7 +28,9 @@ pub struct Shares {
     pub group_bytes: usize,
     /// Kernel socket buffers beyond the least that each connection has.
     pub kernel_bytes: usize,
-    /// Request frames of the Kafka door, until their batches are written.
+    /// Watches of ZooKeeper clients.
+    pub watch_bytes: usize,
+    /// Request frames of the Kafka door until their batches are written, and those of the ZooKeeper door.
     pub kafka_request_bytes: usize,
     /// What is read from logs and waits to be sent, over all doors but MQTT.
     pub response_bytes: usize,
@@ -89,7 +92,8 @@ impl Shares {
     /// Divides the budget of `memory` after its counts.
     pub fn new(memory: &MemoryConfig) -> Shares {
         let variable = variable_bytes(memory.budget_bytes);
-        let (quorum_bytes, kernel_bytes, group_bytes) = (variable / 32, variable / 8, variable / 16);
+        let (quorum_bytes, kernel_bytes, group_bytes) = (variable / 64 * 3, variable / 32 * 3, variable / 16);
+        let watch_bytes = variable / 64;
         // On 32 bits even a product may overflow: what cannot be counted leaves nothing to flow.
         let taken = [
             memory.connections_max.saturating_mul(CONNECTION_BYTES),
@@ -99,6 +103,7 @@ impl Shares {
             quorum_bytes,
             kernel_bytes,
             group_bytes,
+            watch_bytes,
         ];
         let sixteenth = taken.into_iter().fold(variable, usize::saturating_sub) / 16;
         Shares {
@@ -106,6 +111,7 @@ impl Shares {
             quorum_bytes,
             group_bytes,
             kernel_bytes,
+            watch_bytes,
             kafka_request_bytes: sixteenth * 6,
             response_bytes: sixteenth * 5,
             mqtt_frame_bytes: sixteenth,
@@ -127,6 +133,11 @@ impl Shares {
     /// The most of one fetch response.
     pub fn fetch_bytes_max(&self) -> usize {
         self.response_bytes / 2
+    }
+
+    /// The largest transaction of the quorum's log: its entry and its batch fit at once.
+    pub fn entry_bytes_max(&self) -> usize {
+        (self.quorum_bytes / 2).saturating_sub(16 * 1024).min(QUORUM_ENTRY_BYTES_MAX)
     }
 
     /// The largest MQTT packet.

@@ -132,6 +132,8 @@ pub struct ZooKeeperConfig {
     pub session_timeout_ms_max: u64,
     /// `jute.maxbuffer`: the largest request.
     pub request_bytes_max: usize,
+    /// `DigestAuthenticationProvider.superDigest`: who passes every ACL, as `USER:BASE64(SHA1(USER:PASSWORD))`.
+    pub super_digest: Option<String>,
 }
 
 /// The MQTT door.

@@ -214,6 +214,11 @@ impl AclTable {
         self.lists.get(number as usize).map_or(&[], |(list, _)| list)
     }
 
+    /// The same, to be kept beyond the znode's life.
+    pub fn shared(&self, number: u32) -> Arc<[Acl]> {
+        self.lists.get(number as usize).map(|(list, _)| list.clone()).unwrap_or_else(|| Arc::new([]))
+    }
+
     /// All lists in use with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &[Acl])> {
         self.lists

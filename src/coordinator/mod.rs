@@ -23,6 +23,8 @@ mod transactions_test;
 mod tree;
 mod txn;
 
+use std::sync::Arc;
+
 use apply::Apply;
 
 pub use builders::TopicError;
@@ -34,7 +36,7 @@ pub use stat::Stat;
 pub use tree::{Owner, Tree, TreeLimits, Znode};
 pub use txn::{Body, By, CreateMode, Op, OpResult, Outcome, TXN_VERSION, Txn, TxnError, TxnResult};
 
-use crate::types::{Term, Timestamp, Zxid};
+use crate::types::{SessionId, Term, Timestamp, Zxid};
 
 /// The tree, its sessions and the view, of one node.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub struct Changes {
     pub nodes: Vec<NodeChange>,
     /// What it means for brokers.
     pub cluster: Vec<Change>,
+    /// Sessions that began or ended, in order.
+    pub sessions: Vec<SessionChange>,
 }
 
 /// A znode came, went or got new data. Its parent's children changed with the first two.
@@ -62,6 +66,21 @@ pub struct NodeChange {
     pub path: String,
     /// What happened.
     pub kind: NodeChangeKind,
+    /// The transaction that did it.
+    pub zxid: Zxid,
+    /// Who may do what with it, or could while it was there.
+    pub acl: Arc<[acl::Acl]>,
+}
+
+/// A session began or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionChange {
+    /// Which.
+    pub session: SessionId,
+    /// What it began with; `None`: it ended.
+    pub began: Option<Session>,
+    /// The transaction that did it.
+    pub zxid: Zxid,
 }
 
 /// What happened to a znode.
@@ -130,6 +149,7 @@ impl Coordinator {
                 zxid,
                 time,
                 changed: &mut changes.nodes,
+                sessions_changed: &mut changes.sessions,
             }
             .run(txn),
             Err(code) => Err(TxnError { failed_op: 0, code }),

@@ -163,8 +163,14 @@ impl Txn {
 
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_onto(Vec::new())
+    }
+
+    /// The stored form behind `bytes`.
+    pub fn encode_onto(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.push(TXN_VERSION);
         // A Vec grows as needed and these types have no fallible serializer, so postcard cannot fail here.
-        postcard::to_extend(self, vec![TXN_VERSION]).unwrap_or_default()
+        postcard::to_extend(self, bytes).unwrap_or_default()
     }
 
     /// Reads the stored form; never panics, and allocates no more than a small multiple of `bytes`.

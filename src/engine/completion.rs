@@ -50,6 +50,10 @@ pub enum Completion {
     Synced(Result<Synced, GroupError>),
     /// `commit_offsets`, `delete_offsets`, `delete_group`: durable, or not.
     Stored(Result<(), GroupError>),
+    /// `set_znode_events`: there are events to be taken. Goes to `Waiter::door(Door::ZooKeeper)`.
+    ZnodesChanged,
+    /// `sync_znodes`.
+    ZnodesSynced(Result<(), ProposeError>),
     /// `delete_records`: the new log start offset.
     RecordsDeleted { partition: PartitionKey, result: Result<Offset, ReadError> },
     /// `ask_disk_space`; `None` when the disk does not say.

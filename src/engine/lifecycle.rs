@@ -16,7 +16,7 @@ use super::groups::Coordination;
 use super::metadata::{Metadata, quorum_config};
 use super::proposals::Purpose;
 use super::{
-    Completion, Duties, Engine, NewTopic, ProducerIds, Proposals, ProposeError, TopicCommands, Txn, TxnResult,
+    Completion, Duties, Engine, NewTopic, ProducerIds, Proposals, ProposeError, TopicCommands, Txn, TxnResult, Znodes,
 };
 use crate::broker::{Answer, Broker, BrokerLimits};
 use crate::config::{CleanupPolicy, Config, TopicToCreate};
@@ -55,6 +55,7 @@ impl Engine {
         let metadata = Metadata::new(quorum, tree, &mut rng);
         let duties = Duties::new(config.node_id, endpoints(&config), &mut rng);
         let (memory, reads) = (accounts.groups.clone(), accounts.responses.clone());
+        let znodes = Znodes::new(config.zookeeper.tick_ms, config.node_id, &mut rng);
         let coordination = Coordination::new(&config, memory, reads, Rng::new(rng.next()));
         Engine {
             config,
@@ -69,6 +70,7 @@ impl Engine {
             topics: TopicCommands::default(),
             producer_ids: ProducerIds::default(),
             coordination,
+            znodes,
             completions: Default::default(),
         }
     }
@@ -121,6 +123,7 @@ impl Engine {
         self.metadata.on_time(now, fx);
         self.broker.on_time(now, fx);
         self.coordinate(now, fx);
+        self.expire_sessions(now);
         self.duties_wanted |= self.duties.next_deadline().is_some_and(|at| at <= now.mono);
         self.follow_metadata(now, fx);
         self.follow_broker(fx);
@@ -133,6 +136,7 @@ impl Engine {
             self.metadata.next_deadline(),
             self.duties.next_deadline(),
             self.coordination.next_deadline(),
+            self.znodes.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -161,7 +165,7 @@ impl Engine {
             self.broker.apply_all(now, self.metadata.coordinator().cluster(), fx);
             self.coordination.changed();
         }
-        let changes = self.metadata.take_changes();
+        let mut changes = self.metadata.take_changes();
         for change in &changes.cluster {
             self.broker.apply(now, self.metadata.coordinator().cluster(), change, fx);
             if let Change::TopicDeleted { name, .. } = change {
@@ -172,9 +176,11 @@ impl Engine {
             self.coordination.changed();
         }
         self.duties_wanted |= !changes.nodes.is_empty() || !changes.cluster.is_empty();
+        self.znodes_changed(now, &mut changes);
         while let Some((token, result)) = self.metadata.next_result() {
             self.proposed(now, token, result);
         }
+        self.tell_znode_events();
         if self.phase == Phase::Serving && self.metadata.is_leading() {
             self.do_duties(now, fx);
         }
@@ -200,6 +206,7 @@ impl Engine {
                 self.duties.done(now, is_success);
                 self.duties_wanted = true;
             }
+            Some(Purpose::Expiry(session)) => self.session_expired(now, session),
             None => {}
         }
     }

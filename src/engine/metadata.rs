@@ -97,19 +97,24 @@ impl Metadata {
 
     /// Proposes a transaction; `next_result` answers with `token`, in any case.
     pub fn propose(&mut self, now: Now, txn: &Txn, token: u64) {
-        let encoded = txn.encode();
-        let mut bytes = Vec::with_capacity(9 + encoded.len());
+        if let Err(error) = self.try_propose(now, txn, token) {
+            self.results.push_back((token, Err(error)));
+        }
+    }
+
+    /// The same, but `next_result` answers only what was taken.
+    pub fn try_propose(&mut self, now: Now, txn: &Txn, token: u64) -> Result<(), ProposeError> {
+        let mut bytes = Vec::with_capacity(256);
         bytes.push(VERSION);
         bytes.extend_from_slice(&now.wall.0.to_be_bytes());
-        bytes.extend_from_slice(&encoded);
-        match self.quorum.propose(bytes) {
-            Ok(proposal) => {
-                self.waiting.insert(proposal, token);
-            }
-            Err(quorum::ProposeError::NotLeader) => self.results.push_back((token, Err(ProposeError::Unavailable))),
-            Err(quorum::ProposeError::Busy) => self.results.push_back((token, Err(ProposeError::Busy))),
-            Err(quorum::ProposeError::TooLarge) => self.results.push_back((token, Err(ProposeError::TooLarge))),
-        }
+        let proposed = self.quorum.propose(txn.encode_onto(bytes));
+        let proposal = proposed.map_err(|error| match error {
+            quorum::ProposeError::NotLeader => ProposeError::Unavailable,
+            quorum::ProposeError::Busy => ProposeError::Busy,
+            quorum::ProposeError::TooLarge => ProposeError::TooLarge,
+        })?;
+        self.waiting.insert(proposal, token);
+        Ok(())
     }
 
     /// What became of a proposal; its changes are in `take_changes` by then.

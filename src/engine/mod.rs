@@ -21,6 +21,7 @@ mod producer_ids;
 mod proposals;
 mod topic_commands;
 mod topics;
+pub mod znodes;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ use metadata::Metadata;
 use producer_ids::ProducerIds;
 use proposals::{Proposals, Purpose};
 use topic_commands::{Around, Step, TopicCommands};
+use znodes::Znodes;
 
 /// Quorum, coordinator and broker of this node behind one face.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ pub struct Engine {
     topics: TopicCommands,
     producer_ids: ProducerIds,
     coordination: Coordination,
+    znodes: Znodes,
     completions: VecDeque<(Waiter, Completion)>,
 }
 

@@ -1,12 +1,13 @@
 //! Who proposed what: from the token of a proposal back to whoever waits for its result.
 //!
 //! Invariant: at most `PROPOSALS_MAX` of doors and commands are under way; the node's own duties are not counted,
-//! because each of them has at most one.
+//! because each of them has at most one (of expiries, a few).
 
 use std::collections::BTreeMap;
 
 use super::Waiter;
 use super::topic_commands::Place;
+use crate::types::SessionId;
 
 /// Proposals that may be under way at once.
 pub(super) const PROPOSALS_MAX: usize = 4096;
@@ -22,6 +23,8 @@ pub(super) enum Purpose {
     ProducerIds,
     /// One of the node's duties.
     Duty,
+    /// The end of a session that was silent for too long.
+    Expiry(SessionId),
 }
 
 /// Proposals under way.
@@ -34,7 +37,7 @@ pub(super) struct Proposals {
 impl Proposals {
     /// A token for a new proposal; `None` when too many are under way.
     pub fn begin(&mut self, purpose: Purpose) -> Option<u64> {
-        let is_own = matches!(purpose, Purpose::Duty | Purpose::ProducerIds);
+        let is_own = matches!(purpose, Purpose::Duty | Purpose::ProducerIds | Purpose::Expiry(_));
         if self.by_token.len() >= PROPOSALS_MAX && !is_own {
             return None;
         }

@@ -39,7 +39,7 @@ pub struct Table {
 /// The accounts that grants are drawn from. Clones are the same accounts.
 #[derive(Clone, Debug)]
 pub struct Accounts {
-    /// Request frames of the Kafka door, until their batches are written.
+    /// Request frames of the Kafka door until their batches are written, and those of the ZooKeeper door.
     pub kafka_requests: Account,
     /// What is read from logs or rendered and waits to be sent, over all doors but MQTT.
     pub responses: Account,
@@ -53,6 +53,8 @@ pub struct Accounts {
     pub quorum: Account,
     /// Consumer groups, their members and offsets.
     pub groups: Account,
+    /// Watches of ZooKeeper clients.
+    pub watches: Account,
     /// Kernel socket buffers beyond the least.
     pub kernel_sockets: Account,
 }
@@ -80,6 +82,7 @@ impl Accounts {
             mqtt_outgoing: Account::new(shares.mqtt_outgoing_bytes),
             quorum: Account::new(shares.quorum_bytes),
             groups: Account::new(shares.group_bytes),
+            watches: Account::new(shares.watch_bytes),
             kernel_sockets: Account::new(shares.kernel_bytes),
         }
     }
@@ -171,7 +174,8 @@ fn lines(memory: &MemoryConfig, accounts: &Accounts) -> Vec<Line> {
         fixed("tree", 1, memory.tree_bytes, "memory.tree.bytes; then znodes are refused"),
         drawn("quorum", &accounts.quorum, "entries not applied yet; then proposals are refused"),
         drawn("groups", &accounts.groups, "members and offsets; then joins and commits are refused"),
-        drawn("Kafka requests", &accounts.kafka_requests, "frames until they are written; then reading pauses"),
+        drawn("watches", &accounts.watches, "of ZooKeeper clients; then reads that would set one are refused"),
+        drawn("requests", &accounts.kafka_requests, "Kafka's, ZooKeeper's larger ones; then reading pauses"),
         drawn("responses", &accounts.responses, "until they are sent; then fetches wait"),
         drawn("MQTT packets", &accounts.mqtt_frames, "larger ones until they are parsed; then reading pauses"),
         drawn("MQTT batches", &accounts.mqtt_batches, "records until they are written; then reading pauses"),

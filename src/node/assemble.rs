@@ -14,6 +14,7 @@ use crate::limits::CLOCK_FLOOR_MS;
 use crate::memory::{Accounts, Table};
 use crate::mqtt::{self, MqttDoor};
 use crate::types::{Rng, Timestamp};
+use crate::zookeeper::{self, ZooKeeperDoor};
 
 impl Node {
     /// A node that has not started: its first input is `Start`. `bound` are the addresses that the listeners really
@@ -40,12 +41,14 @@ impl Node {
             mqtt::Settings::new(&config, accounts).map_err(|error| error.to_string())?,
             Rng::new(rng.next()),
         );
+        let zookeeper = ZooKeeperDoor::new(zookeeper::Settings::new(&config, accounts), accounts);
         let routes = Routes::new(config.memory.connections_max);
         let floor = Timestamp(CLOCK_FLOOR_MS);
         let engine = Engine::new(Arc::new(config), accounts, floor, rng.next());
         Ok(Node {
             engine,
             kafka,
+            zookeeper,
             mqtt,
             http: HttpDoor::new(table, responses),
             routes,

@@ -9,6 +9,8 @@ use crate::types::{ConnId, Ticket};
 pub enum Listener {
     /// Kafka protocol; the index into `Config::listeners`, because metadata answers with that listener's address.
     Kafka(u8),
+    /// ZooKeeper's clients.
+    ZooKeeper,
     /// MQTT 3.1.1 and 5.
     Mqtt(u8),
     /// Status and metrics.
@@ -21,6 +23,7 @@ impl Listener {
         match self {
             Listener::Kafka(index) => (Door::Kafka, index),
             Listener::Mqtt(index) => (Door::Mqtt, index),
+            Listener::ZooKeeper => (Door::ZooKeeper, 0),
             Listener::Http => (Door::Http, 0),
         }
     }

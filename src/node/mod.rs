@@ -19,12 +19,17 @@ use crate::http::HttpDoor;
 use crate::kafka::KafkaDoor;
 use crate::mqtt::MqttDoor;
 use crate::types::{ConnId, Instant, Now};
+use crate::zookeeper::ZooKeeperDoor;
 use route::Routes;
+
+/// In the order in which they have their turns.
+const DOORS: [Door; 4] = [Door::Kafka, Door::ZooKeeper, Door::Mqtt, Door::Http];
 
 /// One board's whole mind.
 pub struct Node {
     engine: Engine,
     kafka: KafkaDoor,
+    zookeeper: ZooKeeperDoor,
     mqtt: MqttDoor,
     http: HttpDoor,
     routes: Routes,
@@ -63,7 +68,8 @@ impl Node {
             Some(Door::Kafka) => self.kafka.read_limit(conn),
             Some(Door::Mqtt) => self.mqtt.read_limit(conn),
             Some(Door::Http) => self.http.read_limit(conn),
-            Some(Door::ZooKeeper) | None => 0,
+            Some(Door::ZooKeeper) => self.zookeeper.read_limit(conn),
+            None => 0,
         }
     }
 
@@ -97,14 +103,14 @@ impl Node {
     fn time(&mut self, now: Now, fx: &mut Effects) {
         self.wake_at = None;
         self.engine.on_time(now, fx);
-        for door in [Door::Kafka, Door::Mqtt, Door::Http] {
+        for door in DOORS {
             let (protocol, engine) = self.pair(door);
             protocol.on_time(now, engine, fx);
         }
     }
 
     fn end_turn(&mut self, now: Now, fx: &mut Effects) {
-        for door in [Door::Kafka, Door::Mqtt, Door::Http] {
+        for door in DOORS {
             let (protocol, engine) = self.pair(door);
             protocol.turn_end(now, engine, fx);
         }
@@ -127,6 +133,7 @@ impl Node {
         let deadlines = [
             self.engine.next_deadline(),
             self.kafka.next_deadline(),
+            self.zookeeper.next_deadline(),
             self.mqtt.next_deadline(),
             self.http.next_deadline(),
         ];
@@ -148,7 +155,8 @@ impl Node {
         let protocol: &mut dyn Protocol = match door {
             Door::Kafka => &mut self.kafka,
             Door::Mqtt => &mut self.mqtt,
-            Door::Http | Door::ZooKeeper => &mut self.http,
+            Door::ZooKeeper => &mut self.zookeeper,
+            Door::Http => &mut self.http,
         };
         (protocol, &mut self.engine)
     }

@@ -59,8 +59,8 @@ const UNCOMMITTED_BYTES_MAX: u64 = 1024 * 1024;
 const RECENT_BYTES_MAX: usize = 256 * 1024;
 /// What the disk refused is tried again after so long.
 const RETRY_MS: u64 = 1000;
-/// The largest entry: a request of 1 MiB and what a transaction adds.
-pub const ENTRY_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
+/// The largest entry.
+pub use crate::limits::QUORUM_ENTRY_BYTES_MAX as ENTRY_BYTES_MAX;
 
 /// What a quorum is told at its birth.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use super::connection;
 use super::shell::Shell;
 use crate::config::Endpoint;
 use crate::engine::Door;
-use crate::limits::{KERNEL_HTTP_SOCKET_BYTES_MAX, KERNEL_MQTT_SOCKET_BYTES_MAX};
+use crate::limits::{KERNEL_HTTP_SOCKET_BYTES_MAX, KERNEL_MQTT_SOCKET_BYTES_MAX, KERNEL_ZOOKEEPER_SOCKET_BYTES_MAX};
 use crate::memory::{Accounts, SocketBuffers};
 use crate::metrics::{DoorMetrics, METRICS};
 use crate::node::Listener;
@@ -121,6 +121,7 @@ impl Admission {
         match listener {
             Listener::Kafka(_) => self.buffers_wanted_bytes,
             Listener::Mqtt(_) => self.buffers_wanted_bytes.min(KERNEL_MQTT_SOCKET_BYTES_MAX / 2),
+            Listener::ZooKeeper => self.buffers_wanted_bytes.min(KERNEL_ZOOKEEPER_SOCKET_BYTES_MAX / 2),
             Listener::Http => self.buffers_wanted_bytes.min(KERNEL_HTTP_SOCKET_BYTES_MAX / 2),
         }
     }

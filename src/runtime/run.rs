@@ -148,10 +148,16 @@ fn socket_buffers_wanted(config: &Config) -> usize {
 fn bind_all(config: &Config) -> Result<Vec<Bound>, String> {
     let kafka = config.kafka.listeners.iter().enumerate();
     let kafka = kafka.map(|(index, listener)| (Listener::Kafka(index as u8), &listener.bind));
+    let zookeeper = [(Listener::ZooKeeper, &config.zookeeper.bind)];
     let mqtt = config.mqtt.listeners.iter().enumerate();
     let mqtt = mqtt.map(|(index, endpoint)| (Listener::Mqtt(index as u8), endpoint));
     let http = config.http.iter().map(|endpoint| (Listener::Http, endpoint));
-    kafka.chain(mqtt).chain(http).map(|(listener, endpoint)| listen::bind(listener, endpoint)).collect()
+    kafka
+        .chain(zookeeper)
+        .chain(mqtt)
+        .chain(http)
+        .map(|(listener, endpoint)| listen::bind(listener, endpoint))
+        .collect()
 }
 
 fn ready_line(config: &Config, bound: &[Bound]) -> String {
@@ -160,9 +166,10 @@ fn ready_line(config: &Config, bound: &[Bound]) -> String {
         all.collect::<Vec<_>>().join(",")
     };
     format!(
-        "ready id={} kafka={} mqtt={} http={} memory_budget={}",
+        "ready id={} kafka={} zookeeper={} mqtt={} http={} memory_budget={}",
         config.node_id,
         addresses(|listener| matches!(listener, Listener::Kafka(_))),
+        addresses(|listener| matches!(listener, Listener::ZooKeeper)),
         addresses(|listener| matches!(listener, Listener::Mqtt(_))),
         addresses(|listener| matches!(listener, Listener::Http)),
         config.memory.budget_bytes,

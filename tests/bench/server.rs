@@ -39,8 +39,13 @@ impl Tern {
         let topics = format!("log.dirs={}", directory.join("topics").display());
         let mut command = Command::new(env!("CARGO_BIN_EXE_tern"));
         command.arg("serve");
-        let ports =
-            ["listeners=PLAINTEXT://127.0.0.1:0", "mqtt.listeners=tcp://127.0.0.1:0", "http.listener=127.0.0.1:0"];
+        let ports = [
+            "listeners=PLAINTEXT://127.0.0.1:0",
+            "clientPort=0",
+            "clientPortAddress=127.0.0.1",
+            "mqtt.listeners=tcp://127.0.0.1:0",
+            "http.listener=127.0.0.1:0",
+        ];
         for setting in [coordinator.as_str(), &topics].iter().chain(&ports).chain(settings) {
             command.args(["--set", setting]);
         }

@@ -29,6 +29,8 @@ class Node:
             f"dataDir={self.directory}/coordinator",
             f"log.dirs={self.directory}/topics",
             f"listeners=PLAINTEXT://127.0.0.1:{port('kafka')}",
+            f"clientPort={port('zookeeper')}",
+            "clientPortAddress=127.0.0.1",
             f"mqtt.listeners=tcp://127.0.0.1:{port('mqtt')}",
             f"http.listener=127.0.0.1:{port('http')}",
             *self.settings,

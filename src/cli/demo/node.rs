@@ -55,6 +55,8 @@ impl Node {
             format!("dataDir={}", directory.join("coordinator").display()),
             format!("log.dirs={}", directory.join("topics").display()),
             format!("listeners=PLAINTEXT://{kafka}"),
+            "clientPort=0".to_owned(),
+            "clientPortAddress=127.0.0.1".to_owned(),
             format!("mqtt.listeners=tcp://{mqtt}"),
             format!("http.listener={http}"),
             "mqtt.map.0=sensors/+/# -> sensors key={1}".to_owned(),

@@ -83,6 +83,18 @@ pub(super) const KEYS: &[Key] = &[
     key("minSessionTimeout", Kind::Int { min: -1, max: I32_MAX }, "-1", "shortest session; -1: two ticks"),
     key("maxSessionTimeout", Kind::Int { min: -1, max: I32_MAX }, "-1", "longest session; -1: twenty ticks"),
     key("jute.maxbuffer", BYTES, "1048575", "the largest ZooKeeper request"),
+    key(
+        "DigestAuthenticationProvider.superDigest",
+        Kind::Text,
+        "",
+        "who passes every ACL of the tree: USER:BASE64(SHA1(USER:PASSWORD))",
+    ),
+    key(
+        "zookeeper.DigestAuthenticationProvider.superDigest",
+        Kind::Text,
+        "",
+        "another name of DigestAuthenticationProvider.superDigest",
+    ),
     // MQTT's door.
     key("mqtt.listeners", Kind::Text, "", "where MQTT clients connect: tcp://HOST:PORT[,...]; none: nowhere"),
     key("mqtt.map.#", Kind::Text, "", "a rule: FILTER -> TOPIC [key=TEMPLATE], first match wins"),

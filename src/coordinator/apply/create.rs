@@ -83,7 +83,7 @@ impl Apply<'_> {
         let acl = self.tree.take_acl(acl);
         let new = NewNode { name, data, acl, owner, zxid: self.zxid.0, time: self.time.0 };
         let index = self.tree.insert(parent, new);
-        self.note(path.clone(), NodeChangeKind::Created);
+        self.note(path.clone(), NodeChangeKind::Created, acl);
         OpResult::Created { path, stat: self.stat(index) }
     }
 }

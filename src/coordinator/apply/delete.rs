@@ -35,8 +35,9 @@ impl Apply<'_> {
     }
 
     pub(super) fn bury(&mut self, path: String, index: Index) {
+        let acl = self.tree.node(index).map_or(0, |node| node.acl);
+        self.note(path, NodeChangeKind::Deleted, acl);
         self.tree.remove(index, self.zxid.0);
-        self.note(path, NodeChangeKind::Deleted);
     }
 
     fn check_childless(&self, index: Index) -> Result<(), ErrorCode> {

@@ -11,10 +11,10 @@ mod set_acl;
 mod set_data;
 
 use super::acl::{self, Acl, Id};
-use super::sessions::Sessions;
+use super::sessions::{Session, Sessions};
 use super::tree::{Index, Tree};
 use super::txn::{Body, By, Op, OpResult, Outcome, Txn, TxnError};
-use super::{Cluster, ErrorCode, NodeChange, NodeChangeKind, path};
+use super::{Cluster, ErrorCode, NodeChange, NodeChangeKind, SessionChange, path};
 use crate::types::{SessionId, Timestamp, Zxid};
 
 /// A transaction at work.
@@ -26,6 +26,8 @@ pub(super) struct Apply<'a> {
     pub time: Timestamp,
     /// Every znode touched so far.
     pub changed: &'a mut Vec<NodeChange>,
+    /// Every session that began or ended so far.
+    pub sessions_changed: &'a mut Vec<SessionChange>,
 }
 
 impl Apply<'_> {
@@ -105,8 +107,23 @@ impl Apply<'_> {
         acl::fix_up(list, ids)
     }
 
-    fn note(&mut self, path: String, kind: NodeChangeKind) {
-        self.changed.push(NodeChange { path, kind });
+    /// `acl` is the number of the znode's list.
+    fn note(&mut self, path: String, kind: NodeChangeKind, acl: u32) {
+        self.changed.push(NodeChange { path, kind, zxid: self.zxid, acl: self.tree.acls().shared(acl) });
+    }
+
+    fn begin_session(&mut self, id: SessionId, session: Session) -> Result<(), ErrorCode> {
+        self.sessions.open(id, session)?;
+        self.sessions_changed.push(SessionChange { session: id, began: Some(session), zxid: self.zxid });
+        Ok(())
+    }
+
+    /// The session and everything that lived with it; `None` when it is not alive.
+    fn end_session(&mut self, id: SessionId) -> Option<usize> {
+        self.sessions.close(id)?;
+        let ephemerals = self.bury_ephemerals(id);
+        self.sessions_changed.push(SessionChange { session: id, began: None, zxid: self.zxid });
+        Some(ephemerals)
     }
 
     fn stat(&self, index: Index) -> super::Stat {

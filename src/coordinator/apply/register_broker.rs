@@ -24,7 +24,7 @@ impl Apply<'_> {
         if !self.tree.has_room(1, path.len() + registration.len(), true) {
             return Err(ErrorCode::TreeFull);
         }
-        self.sessions.open(session, Session { timeout_ms, broker: Some(broker) })?;
+        self.begin_session(session, Session { timeout_ms, broker: Some(broker) })?;
         self.end_previous(broker, session, &path);
         self.give_birth(path, ids, Some(registration), &Acl::open(), session.0);
         Ok(Outcome::BrokerRegistered { epoch: self.zxid, raised: self.raise_epochs(broker) })
@@ -39,8 +39,7 @@ impl Apply<'_> {
             .map(|(id, _)| id)
             .collect();
         for old in previous {
-            self.sessions.close(old);
-            self.bury_ephemerals(old);
+            self.end_session(old);
         }
         if let Some(index) = self.tree.find(path) {
             self.bury(path.to_string(), index);
@@ -58,9 +57,10 @@ impl Apply<'_> {
                 let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
                 let path = format!("/brokers/topics/{}/partitions/{index}/state", topic.name);
                 let Some(node) = self.tree.find(&path) else { continue };
+                let acl = self.tree.node(node).map_or(0, |node| node.acl);
                 let state = json::state(partition.leader, epoch, &partition.isr, partition.controller_epoch);
                 self.tree.set_data(node, Some(&state), self.zxid.0, self.time.0);
-                self.note(path, NodeChangeKind::DataChanged);
+                self.note(path, NodeChangeKind::DataChanged, acl);
                 raised.push((topic.name.to_string(), PartitionIndex(index as i32), epoch));
             }
         }

@@ -8,13 +8,13 @@ use crate::types::SessionId;
 
 impl Apply<'_> {
     pub(super) fn create_session(&mut self, session: SessionId, timeout_ms: u32) -> Result<Outcome, ErrorCode> {
-        self.sessions.open(session, Session { timeout_ms, broker: None })?;
+        self.begin_session(session, Session { timeout_ms, broker: None })?;
         Ok(Outcome::SessionCreated)
     }
 
     pub(super) fn close_session(&mut self, session: SessionId) -> Result<Outcome, ErrorCode> {
-        self.sessions.close(session).ok_or(ErrorCode::SessionExpired)?;
-        Ok(Outcome::SessionClosed { ephemerals: self.bury_ephemerals(session) })
+        let ephemerals = self.end_session(session).ok_or(ErrorCode::SessionExpired)?;
+        Ok(Outcome::SessionClosed { ephemerals })
     }
 
     /// Everything that lived with the session goes, in the same zxid.

@@ -16,7 +16,7 @@ impl Apply<'_> {
         let index = self.find(path)?;
         self.check_permission(by, index, acl::WRITE, path)?;
         let Some(node) = self.tree.node(index) else { return Err(ErrorCode::NoNode) };
-        let current = node.version;
+        let (current, list) = (node.version, node.acl);
         let data = guard::amend(by, path, Some(node.data()), data)?;
         let bytes = |data: Option<&[u8]>| data.map_or(0, <[u8]>::len);
         let grows = bytes(data.as_deref()).saturating_sub(bytes(node.data()));
@@ -25,7 +25,7 @@ impl Apply<'_> {
         }
         check_version(version, current)?;
         self.tree.set_data(index, data.as_deref(), self.zxid.0, self.time.0);
-        self.note(path.to_string(), NodeChangeKind::DataChanged);
+        self.note(path.to_string(), NodeChangeKind::DataChanged, list);
         Ok(OpResult::Stat(self.stat(index)))
     }
 }

@@ -99,6 +99,27 @@ impl<'a> Znode<'a> {
         tree.children(self.index).filter_map(move |index| tree.znode(index))
     }
 
+    /// Znodes below, at every depth.
+    pub fn descendant_count(&self) -> usize {
+        let mut count = 0;
+        let mut next = self.node.links.first_child;
+        while let Some(mut node) = self.tree.slab.get(next) {
+            count += 1;
+            next = node.links.first_child;
+            while next == super::NONE {
+                next = node.links.next_sibling;
+                if next == super::NONE {
+                    match self.tree.slab.get(node.parent) {
+                        Some(_) if node.parent == self.index => return count,
+                        Some(parent) => node = parent,
+                        None => return count,
+                    }
+                }
+            }
+        }
+        count
+    }
+
     /// Everything else that ZooKeeper tells.
     pub fn stat(&self) -> Stat {
         let node = self.node;

@@ -1,0 +1,40 @@
+//! What the door is told from outside.
+
+use crate::config::Config;
+use crate::memory::Accounts;
+
+/// The door's part of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Of a session, in ms.
+    pub session_timeout_ms_min: u32,
+    /// Of a session, in ms.
+    pub session_timeout_ms_max: u32,
+    /// `jute.maxbuffer`: a longer frame closes its connection.
+    pub frame_bytes_max: usize,
+    /// `maxClientCnxns`.
+    pub connections_per_address_max: Option<u32>,
+    /// `user:base64(sha1("user:password"))` of who passes every ACL.
+    pub super_digest: Option<String>,
+}
+
+impl Settings {
+    /// From what `resolve` made, within the accounts.
+    pub fn new(config: &Config, accounts: &Accounts) -> Settings {
+        let zookeeper = &config.zookeeper;
+        let ms = |value: u64| value.min(i32::MAX as u64) as u32;
+        Settings {
+            session_timeout_ms_min: ms(zookeeper.session_timeout_ms_min),
+            session_timeout_ms_max: ms(zookeeper.session_timeout_ms_max),
+            frame_bytes_max: zookeeper.request_bytes_max.min(accounts.kafka_requests.limit_bytes()),
+            connections_per_address_max: zookeeper.connections_per_address_max,
+            super_digest: zookeeper.super_digest.clone(),
+        }
+    }
+
+    /// What a client that asks for `asked_ms` gets.
+    pub fn session_timeout_ms(&self, asked_ms: i32) -> u32 {
+        let asked = u32::try_from(asked_ms).unwrap_or(0);
+        asked.max(self.session_timeout_ms_min).min(self.session_timeout_ms_max)
+    }
+}
