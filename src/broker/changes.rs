@@ -36,6 +36,7 @@ impl Broker {
         for topic in cluster.topics.values() {
             self.apply_topic(now, topic, fx);
         }
+        self.brokers_changed(now, cluster);
     }
 
     /// Acts on one change that `cluster` shows already.
@@ -53,8 +54,8 @@ impl Broker {
                     self.remove_topic(now, name, fx);
                 }
             }
+            Change::BrokersChanged => self.brokers_changed(now, cluster),
             Change::BrokerConfigChanged { .. }
-            | Change::BrokersChanged
             | Change::ControllerChanged
             | Change::TopicIncoming { .. }
             | Change::DeletionRequested { .. }
@@ -124,6 +125,7 @@ impl Broker {
             leader: Default::default(),
             open_batch: None,
             has_tail: self.has_tails && !is_internal(&topic.name),
+            replicated: None,
             is_named: false,
             is_queued: false,
         };
@@ -158,10 +160,7 @@ impl Broker {
         partition.isr = state.isr.clone();
         partition.replica_count = state.replicas.len();
         partition.is_leader = is_leader;
-        if is_leader && !was_leader {
-            let acknowledged = partition.high_watermark.get();
-            partition.high_watermark.restart_at(acknowledged);
-        }
+        self.apply_replication(now, key, state);
         self.advance(key);
     }
 

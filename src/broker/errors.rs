@@ -40,6 +40,9 @@ pub enum AppendError {
     NotLeader,
     /// Us: fewer replicas in sync than `min.insync.replicas`. Nothing was appended; retry.
     NotEnoughReplicas,
+    /// Us: the replicas in sync became fewer than `min.insync.replicas` before the records were on all of them. They are
+    /// in the log and may yet be acknowledged to others; retry.
+    NotEnoughReplicasAfterAppend,
     /// Us: memory for appends or waiters is exhausted. Stop reading the client, retry at the next turn's end.
     Busy,
     /// Us: no space left on the disk, the reserve apart. Retry later.
@@ -87,6 +90,9 @@ impl std::fmt::Display for AppendError {
             AppendError::UnknownPartition => f.write_str("the partition does not exist"),
             AppendError::NotLeader => f.write_str("this node does not lead the partition"),
             AppendError::NotEnoughReplicas => f.write_str("too few replicas are in sync"),
+            AppendError::NotEnoughReplicasAfterAppend => {
+                f.write_str("too few replicas were in sync to acknowledge the records")
+            }
             AppendError::Busy => f.write_str("memory for appends is exhausted"),
             AppendError::DiskFull => f.write_str("the disk is full"),
             AppendError::Storage(sentence) => write!(f, "the disk refuses: {sentence}"),
@@ -102,6 +108,8 @@ impl std::error::Error for AppendError {}
 pub enum ReadError {
     /// Client: before the log start offset or beyond the log end.
     OffsetOutOfRange,
+    /// Us: this leader is so new that it does not know yet how much was acknowledged (KIP-207). Retry.
+    OffsetNotAvailable,
     /// View: this partition does not exist (any more).
     UnknownPartition,
     /// View: another node leads it, or its log is still opening. Metadata tells; retry.
@@ -124,6 +132,7 @@ impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ReadError::OffsetOutOfRange => f.write_str("the offset is not in the log"),
+            ReadError::OffsetNotAvailable => f.write_str("the high watermark is not known yet"),
             ReadError::UnknownPartition => f.write_str("the partition does not exist"),
             ReadError::NotLeader => f.write_str("this node does not lead the partition"),
             ReadError::FencedLeaderEpoch => f.write_str("the leader epoch is older than the partition's"),

@@ -16,6 +16,7 @@ impl Broker {
         result: Result<DiskDone, DiskError>,
         fx: &mut Effects,
     ) -> bool {
+        self.replication.now = now.mono;
         if self.file_done(now, ticket, &result, fx) {
             self.take_events(now, fx);
             return true;
@@ -24,6 +25,7 @@ impl Broker {
         let is_ours = self.logs.disk_done(now, ticket, result, fx, &mut events);
         self.events = events;
         self.take_events(now, fx);
+        self.replicate(fx);
         is_ours
     }
 
@@ -50,7 +52,7 @@ impl Broker {
             }
             LogEvent::AppendFailed { ref log, from, error } => {
                 if let Some(key) = key_of(log) {
-                    self.append_failed(key, from, error);
+                    self.append_failed(now, key, from, error);
                 }
             }
             LogEvent::StartMoved { ref log, start } => {
@@ -59,8 +61,11 @@ impl Broker {
                 }
             }
             LogEvent::Truncated { ref log, end } => {
-                if let Some(partition) = key_of(log).and_then(|key| self.partitions.get_mut(key)) {
-                    partition.durable = partition.durable.min(end);
+                if let Some(key) = key_of(log)
+                    && let Some(partition) = self.partitions.get_mut(key)
+                {
+                    partition.durable = end; // what is left is synced
+                    self.follower_cut(key);
                 }
             }
             LogEvent::SnapshotWanted { ref log } => {
@@ -99,11 +104,13 @@ impl Broker {
     fn durable(&mut self, key: PartitionKey, end: Offset, batches: Vec<Bytes>) {
         let Some(partition) = self.partitions.get_mut(key) else { return };
         partition.durable = end;
+        if partition.replicated.is_some() && !partition.is_leader {
+            return self.follower_durable(key);
+        }
         let has_moved = self.advance(key);
-        // With followers in the ISR the batches are acknowledged later than they are durable here; a tail is then read.
-        let is_told = self.partitions.get(key).is_some_and(|partition| {
-            partition.has_tail && has_moved && partition.high_watermark.get() >= end && !batches.is_empty()
-        });
+        self.grew(key); // for followers that are behind, and read from the disk
+        let is_told =
+            self.partitions.get(key).is_some_and(|partition| partition.has_tail && has_moved && !batches.is_empty());
         if is_told {
             self.answers.push_back((Waiter::door(Door::Mqtt), Answer::Tail { partition: key, batches }));
         }
@@ -112,20 +119,23 @@ impl Broker {
     /// Moves the high watermark as far as it goes; those who waited become ready. True when it moved.
     pub(super) fn advance(&mut self, key: PartitionKey) -> bool {
         let Some(partition) = self.partitions.get_mut(key) else { return false };
-        let has_moved =
-            partition.is_leader && partition.high_watermark.advance(self.node, partition.durable, &partition.isr);
+        let may = partition.is_leader
+            && (partition.replicated.is_none()
+                || (partition.has_enough_in_sync() && self.replication.may_acknowledge()));
+        let has_moved = may && partition.high_watermark.advance(partition.lowest_durable(self.node));
         if partition.waiting() > 0 && !partition.is_queued {
             partition.is_queued = true;
             self.ready.push_back(key);
         }
         if has_moved {
             self.wake_watches(key);
+            self.acknowledged(key);
         }
         has_moved
     }
 
     /// Everything at or above `from` is gone from the log: nobody is told otherwise.
-    fn append_failed(&mut self, key: PartitionKey, from: Offset, error: DiskError) {
+    fn append_failed(&mut self, now: Now, key: PartitionKey, from: Offset, error: DiskError) {
         if let Some(partition) = self.partitions.get_mut(key) {
             partition.open_batch = None; // its offsets lie above `from`
         }
@@ -135,6 +145,7 @@ impl Broker {
         if knew_producers {
             self.snapshot_producers(key); // replaces one that may know what is lost
         }
+        self.replica_append_failed(now, key);
     }
 
     /// Gives the log what is known of a partition's producers.

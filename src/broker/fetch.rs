@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Answer, Broker, FoundOffset, PartitionKey, ReadData, ReadError, Waiter, is_internal};
 use crate::effect::Effects;
 use crate::log::LogReadError;
-use crate::types::{ConnId, LeaderEpoch, Offset, Slot, Timestamp};
+use crate::types::{ConnId, LeaderEpoch, NodeId, Offset, Slot, Timestamp};
 
 /// Which offset is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,18 @@ pub enum OffsetSpec {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lookup {
     pub partition: PartitionKey,
-    pub waiter: Waiter,
+    pub whom: For,
+}
+
+/// Who gets what the disk is busy with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum For {
+    /// A client of a door.
+    Waiter(Waiter),
+    /// A follower, in that leadership.
+    Replica(NodeId, LeaderEpoch),
+    /// The MQTT door's live subscribers.
+    Tail,
 }
 
 impl Broker {
@@ -79,8 +90,9 @@ impl Broker {
             for key in topic.keys.iter().flatten() {
                 let Some(partition) = self.partitions.get_mut(*key) else { continue };
                 partition.has_tail = on && !is_internal(name);
+                partition.begin_tail();
                 if let Some(log) = partition.log {
-                    self.logs.set_tail(log, partition.has_tail);
+                    self.logs.set_tail(log, partition.has_tail && partition.replicated.is_none());
                 }
             }
         }
@@ -102,6 +114,7 @@ impl Broker {
             OffsetSpec::Earliest => {
                 FoundOffset { offset: partition.log_start, timestamp: none, leader_epoch: LeaderEpoch::NONE }
             }
+            OffsetSpec::Latest if !partition.knows_high_watermark() => return Err(ReadError::OffsetNotAvailable),
             OffsetSpec::Latest => FoundOffset { offset: below, timestamp: none, leader_epoch: partition.leader_epoch },
             OffsetSpec::AtOrAfter(at) => {
                 let token = self.look_up(key, waiter)?;
@@ -166,14 +179,19 @@ impl Broker {
 
     /// The log's answer to a read.
     pub(super) fn read_done(&mut self, token: u64, result: Result<Bytes, LogReadError>) {
-        let Some(Lookup { partition, waiter }) = self.lookups.remove(&token) else { return };
+        let Some(Lookup { partition, whom }) = self.lookups.remove(&token) else { return };
+        let waiter = match whom {
+            For::Waiter(waiter) => waiter,
+            For::Replica(node, epoch) => return self.replica_read_done(partition, node, epoch, result),
+            For::Tail => return self.tail_read_done(partition, result),
+        };
         let result = result.map_err(read_error).and_then(|bytes| self.read_data(partition, bytes));
         self.answers.push_back((waiter, Answer::Read { partition, result }));
     }
 
     /// The log's answer to a search.
     pub(super) fn timestamp_found(&mut self, token: u64, result: Result<Option<(Timestamp, Offset)>, LogReadError>) {
-        let Some(Lookup { partition, waiter }) = self.lookups.remove(&token) else { return };
+        let Some(Lookup { partition, whom: For::Waiter(waiter) }) = self.lookups.remove(&token) else { return };
         let found = |(timestamp, offset)| FoundOffset { offset, timestamp, leader_epoch: LeaderEpoch::NONE };
         let result = match self.partitions.get(partition) {
             Some(_) => result.map(|pair| pair.map(found)).map_err(read_error),
@@ -233,7 +251,7 @@ impl Broker {
             return Err(ReadError::Busy);
         }
         self.next_token += 1;
-        self.lookups.insert(self.next_token, Lookup { partition, waiter });
+        self.lookups.insert(self.next_token, Lookup { partition, whom: For::Waiter(waiter) });
         Ok(self.next_token)
     }
 

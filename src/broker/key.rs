@@ -78,6 +78,13 @@ impl<T> KeyTable<T> {
         })
     }
 
+    /// All of them, to be changed, in the same order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (PartitionKey, &mut T)> {
+        self.places.iter_mut().enumerate().filter_map(|(index, (generation, place))| {
+            Some((PartitionKey::new(index as u16, *generation), place.as_mut()?))
+        })
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()

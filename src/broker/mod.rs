@@ -25,6 +25,7 @@ mod settings;
 mod waiter;
 mod watches;
 pub mod groups;
+pub mod replication;
 pub mod producers;
 pub mod topic_keys;
 
@@ -51,6 +52,7 @@ use key::KeyTable;
 use opening::FileTask;
 use partition::{LogState, Partition};
 use producers::Producers;
+use replication::{Replication, ReplicationConfig};
 use watches::Watches;
 
 /// How much of everything there may be; the memory table multiplies these out.
@@ -117,6 +119,7 @@ pub struct Broker {
     deleting: BTreeMap<LogKey, Arc<str>>,
     /// Acknowledged batches are told to the MQTT door.
     has_tails: bool,
+    replication: Replication,
     /// Topics of the tree when strays were looked for.
     strays_of: BTreeSet<TopicId>,
     file_tasks: BTreeMap<Ticket, FileTask>,
@@ -140,7 +143,14 @@ fn is_internal(topic: &str) -> bool {
 
 impl Broker {
     /// A broker without partitions. `ingest` accounts for the open batches of `append_record`.
-    pub fn new(node: NodeId, limits: BrokerLimits, defaults: TopicDefaults, logs: Logs, ingest: Account) -> Broker {
+    pub fn new(
+        node: NodeId,
+        limits: BrokerLimits,
+        defaults: TopicDefaults,
+        logs: Logs,
+        ingest: Account,
+        replication: ReplicationConfig,
+    ) -> Broker {
         let expiry = Duration::from_millis(defaults.producer_expiration_ms);
         Broker {
             node,
@@ -174,6 +184,7 @@ impl Broker {
             is_identifying: false,
             is_identified: false,
             has_tails: false,
+            replication: Replication::new(replication),
             is_full: false,
             is_stopping: false,
             is_stopped: false,
@@ -246,14 +257,6 @@ impl Broker {
         })
     }
 
-    /// A follower has told that everything below `durable` is on its disk.
-    pub fn follower_at(&mut self, key: PartitionKey, follower: NodeId, durable: Offset) {
-        if let Some(partition) = self.partitions.get_mut(key) {
-            partition.high_watermark.follower_at(follower, durable);
-            self.advance(key);
-        }
-    }
-
     /// The next answer; `None` when there is none left.
     #[inline]
     pub fn next_answer(&mut self) -> Option<(Waiter, Answer)> {
@@ -277,22 +280,33 @@ impl Broker {
 
     /// Hands over what gathered in this turn: open batches to the logs, the logs' writes to the disk.
     pub fn turn_end(&mut self, now: Now, fx: &mut Effects) {
+        self.replication.now = now.mono;
         self.seal_all(now);
         self.logs.turn_end(now, fx);
         self.take_events(now, fx);
+        self.replicate(fx);
     }
 
     /// Does what is due by time.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         self.producers.expire(now.mono);
+        self.replication.now = now.mono;
         self.retry(now, fx);
         self.logs.on_time(now, fx);
         self.take_events(now, fx);
+        self.fetch_paused(now);
+        self.look_at_followers();
+        self.replicate(fx);
     }
 
     /// When `on_time` should be called.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.logs.next_deadline(), self.producers.next_expiry(), self.retries.earliest()];
+        let deadlines = [
+            self.logs.next_deadline(),
+            self.producers.next_expiry(),
+            self.retries.earliest(),
+            self.replication.next_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 

@@ -212,7 +212,7 @@ impl Broker {
         let log = self.logs.open(now, place, partition.settings.log.clone(), fx);
         partition.log = Some(log);
         self.by_log.insert(log, key);
-        if partition.has_tail {
+        if partition.has_tail && partition.replicated.is_none() {
             self.logs.set_tail(log, true);
         }
     }
@@ -261,6 +261,7 @@ impl Broker {
         if !std::mem::replace(&mut partition.is_named, true) {
             self.write_file(metadata_name(&dir), metadata(topic_id), fx);
         }
+        self.replica_opened(key);
         self.advance(key);
     }
 

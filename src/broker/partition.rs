@@ -8,12 +8,13 @@ use std::sync::Arc;
 use super::acknowledgements::{Acknowledgement, Acknowledgements};
 use super::high_watermark::HighWatermark;
 use super::open_batch::OpenBatch;
+use super::replication::Replicated;
 use super::settings::TopicSettings;
 use super::{Acks, AppendError, ReadError};
 use crate::coordinator::cluster::Replicas;
 use crate::effect::DiskError;
 use crate::log::LogKey;
-use crate::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use crate::types::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
 
 /// A partition as its leader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub(super) struct Partition {
     pub open_batch: Option<OpenBatch>,
     /// Whether acknowledged batches are told to the MQTT door.
     pub has_tail: bool,
+    /// With other replicas there is more to know.
+    pub replicated: Option<Box<Replicated>>,
     /// Whether its directory says which topic it belongs to.
     pub is_named: bool,
     /// Whether it stands in the broker's queue of those with due waiters.
@@ -93,11 +96,29 @@ impl Partition {
             (LogState::Failed(error), _) => return Err(error.clone().into()),
             _ => return Err(AppendError::NotLeader),
         };
-        let needed = self.settings.min_insync_replicas.min(self.replica_count);
-        if acks == Acks::All && self.isr.len() < needed {
+        if self.replicated.as_deref().is_some_and(|replicated| replicated.is_spoiled) {
+            return Err(AppendError::NotLeader);
+        }
+        if acks == Acks::All && !self.has_enough_in_sync() {
             return Err(AppendError::NotEnoughReplicas);
         }
         Ok(log)
+    }
+
+    /// Whether as many replicas are in sync as `min.insync.replicas` asks for, by the tree's last word.
+    pub fn has_enough_in_sync(&self) -> bool {
+        self.isr.len() >= self.settings.min_insync_replicas.min(self.replica_count)
+    }
+
+    /// How far all disks are that an acknowledgement asks for; `None` when one of them is not known.
+    pub fn lowest_durable(&self, own: NodeId) -> Option<Offset> {
+        let Some(replicated) = self.replicated.as_deref() else { return Some(self.durable) };
+        let durable = |node| if node == own { Some(self.durable) } else { replicated.followers.durable(node) };
+        let mut lowest = self.durable;
+        for node in replicated.counted(&self.isr) {
+            lowest = lowest.min(durable(node)?);
+        }
+        Some(lowest)
     }
 
     /// The log, when reads are served now.
@@ -107,6 +128,11 @@ impl Partition {
             (LogState::Failed(error), _) => Err(ReadError::Storage(error.to_string())),
             _ => Err(ReadError::NotLeader),
         }
+    }
+
+    /// Whether the high watermark has caught up with the log's end at the beginning of this leadership.
+    pub fn knows_high_watermark(&self) -> bool {
+        self.replicated.as_deref().is_none_or(|replicated| self.high_watermark.get() >= replicated.epoch_start)
     }
 
     /// KIP-320: a client that knows another leader epoch must look again, or wait for us to learn.

@@ -62,6 +62,7 @@ impl Broker {
                 WrittenBatch { base_offset: appended.base_offset, base_sequence, last_offset_delta, timestamp };
             self.producers.record(now.mono, key, epoch, producer, written);
         }
+        self.grew(key);
         Ok(at)
     }
 
@@ -118,7 +119,7 @@ impl Broker {
             Err(error) => Err(error),
         };
         match appended {
-            Ok(appended) if appended.base_offset == from => {}
+            Ok(appended) if appended.base_offset == from => self.grew(key),
             // The log's end cannot have moved under an open batch: every way to move it seals or drops the batch.
             Ok(appended) => {
                 debug_assert_eq!(appended.base_offset, from);
@@ -142,6 +143,15 @@ impl Broker {
     pub(super) fn fail_waiters(&mut self, key: PartitionKey, from: Offset, error: &AppendError) {
         let Some(partition) = self.partitions.get_mut(key) else { return };
         for failed in partition.all.fail_from(from).chain(partition.leader.fail_from(from)) {
+            self.waiting -= 1;
+            self.answers.push_back((failed.waiter, Answer::Appended(Err(error.clone()))));
+        }
+    }
+
+    /// Answers those that wait for all replicas with `error`.
+    pub(super) fn fail_waiters_for_all(&mut self, key: PartitionKey, error: &AppendError) {
+        let Some(partition) = self.partitions.get_mut(key) else { return };
+        for failed in partition.all.fail_from(partition.high_watermark.get()) {
             self.waiting -= 1;
             self.answers.push_back((failed.waiter, Answer::Appended(Err(error.clone()))));
         }

@@ -220,6 +220,7 @@ fn read_topics(values: &mut Values<'_>, kafka: &KafkaConfig, memory: &MemoryConf
         partitions: partitions(values, "num.partitions", memory),
         replication_factor: values.int("default.replication.factor") as u16,
         min_insync_replicas: values.int("min.insync.replicas") as u16,
+        replica_lag_ms: values.int("replica.lag.time.max.ms") as u64,
         message_bytes_max: values.capped_int("message.max.bytes", 1_048_588, message) as usize,
         segment_bytes: values.int("log.segment.bytes") as u64,
         segment_ms: first_of(values, "log.roll.ms", &[("log.roll.hours", HOUR_MS)]).unwrap_or(0),

@@ -171,6 +171,8 @@ pub struct TopicDefaults {
     pub replication_factor: u16,
     /// `min.insync.replicas`.
     pub min_insync_replicas: u16,
+    /// `replica.lag.time.max.ms`: a follower that is behind for longer is not in sync.
+    pub replica_lag_ms: u64,
     /// `message.max.bytes` (`max.message.bytes`): the largest batch, within the request account.
     pub message_bytes_max: usize,
     /// `log.segment.bytes` (`segment.bytes`).

@@ -11,6 +11,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::groups::Coordination;
 use super::metadata::{Metadata, quorum_config};
@@ -18,6 +19,7 @@ use super::proposals::Purpose;
 use super::{
     Completion, Duties, Engine, NewTopic, ProducerIds, Proposals, ProposeError, TopicCommands, Txn, TxnResult, Znodes,
 };
+use crate::broker::replication::ReplicationConfig;
 use crate::broker::{Answer, Broker, BrokerLimits};
 use crate::config::{CleanupPolicy, Config, TopicToCreate};
 use crate::coordinator::cluster::Endpoint;
@@ -49,7 +51,8 @@ impl Engine {
         let logs = Logs::new(LogsConfig::topics(clock_floor));
         let limits = BrokerLimits::new(&config.memory);
         let ingest = accounts.mqtt_batches.clone();
-        let broker = Broker::new(config.node_id, limits, config.topics.clone(), logs, ingest);
+        let replication = ReplicationConfig { lag_max: Duration::from_millis(config.topics.replica_lag_ms) };
+        let broker = Broker::new(config.node_id, limits, config.topics.clone(), logs, ingest, replication);
         let tree = TreeLimits { bytes: config.memory.tree_bytes, sessions: config.memory.connections_max };
         let quorum = quorum_config(&config, accounts.quorum.clone(), clock_floor);
         let metadata = Metadata::new(quorum, tree, &mut rng);

@@ -33,14 +33,8 @@ impl Logs {
         epoch: LeaderEpoch,
         grant: Grant,
     ) -> Result<Appended, AppendError> {
-        if let Some(error) = self.space.refusal() {
-            return Err(AppendError::Disk(error));
-        }
-        let append_time = self.clock.advance(now.wall);
-        let log = match self.logs.get_mut(key.0 as usize) {
-            Some(Some(known)) if known.phase == Phase::Open && known.wish.is_none() => known,
-            _ => return Err(AppendError::NotOpen),
-        };
+        let append_time = self.begin_append(now, key)?;
+        let Some(log) = self.log_mut(key) else { return Err(AppendError::NotOpen) };
         let header = BatchHeader::parse(&batch).map_err(|_| AppendError::BadBatch)?;
         if header.total_bytes() != batch.len() || batch.len() > SEGMENT_BYTES_MAX as usize {
             return Err(AppendError::BadBatch);
@@ -50,10 +44,44 @@ impl Logs {
         let end = base_offset.0.checked_add(records).map(Offset).ok_or(AppendError::OffsetsExhausted)?;
         record::set_base_offset(&mut batch, base_offset);
         record::set_leader_epoch(&mut batch, epoch);
+        self.queue_append(now, key, epoch, base_offset, end, batch.freeze(), grant, append_time);
+        Ok(Appended { base_offset, last_offset: Offset(end.0 - 1), append_time })
+    }
+
+    /// Whether the disk and the log take an append now, and its broker time.
+    pub(super) fn begin_append(&mut self, now: Now, key: LogKey) -> Result<Timestamp, AppendError> {
+        if let Some(error) = self.space.refusal() {
+            return Err(AppendError::Disk(error));
+        }
+        let append_time = self.clock.advance(now.wall);
+        match self.log(key) {
+            Some(log) if log.phase == Phase::Open && log.wish.is_none() => Ok(append_time),
+            _ => Err(AppendError::NotOpen),
+        }
+    }
+
+    /// Queues a batch that has its place: from `base_offset` to before `end`.
+    #[allow(clippy::too_many_arguments)] // one batch and everything that is known of it
+    pub(super) fn queue_append(
+        &mut self,
+        now: Now,
+        key: LogKey,
+        epoch: LeaderEpoch,
+        base_offset: Offset,
+        end: Offset,
+        batch: Bytes,
+        grant: Grant,
+        append_time: Timestamp,
+    ) {
+        let Some(Some(log)) = self.logs.get_mut(key.0 as usize) else { return };
+        log.end = base_offset; // above the end where a leader's log is compacted
         log.roll_if_full(batch.len(), Offset(end.0 - 1), append_time);
         self.queued_bytes += batch.len() as u64;
         self.queued_batches += 1;
-        log.queue_batch(batch.freeze(), grant, append_time, &mut self.spare);
+        if log.is_followed {
+            log.fresh.push_back((base_offset, batch.clone()));
+        }
+        log.queue_batch(batch, grant, append_time, &mut self.spare);
         if log.epochs.note(epoch, base_offset) {
             log.epochs_changes.add();
         }
@@ -62,7 +90,6 @@ impl Logs {
             self.listed.push(key);
         }
         self.arm_clock(now);
-        Ok(Appended { base_offset, last_offset: Offset(end.0 - 1), append_time })
     }
 
     /// Sends the next write round, if none is in flight and there is something to write.
@@ -176,6 +203,7 @@ impl Logs {
         let rolled = log.sent.is_some_and(|sent| sent.count > log.written.count);
         log.written = log.sent.take().unwrap_or(log.written);
         log.durable = log.written.end;
+        log.forget_fresh_below(log.durable);
         if rolled {
             log.file_changes.add();
         }

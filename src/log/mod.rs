@@ -40,6 +40,7 @@ mod leader_epochs;
 mod log_file;
 mod logs;
 mod lookup;
+mod replica;
 mod retention;
 mod round;
 mod segment;

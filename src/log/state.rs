@@ -9,6 +9,7 @@
 //! `written` remembers how it looked after the last round that succeeded, so that a failed one is undone exactly. Bounded
 //! by the number of segments and by the grants of what is queued.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -141,6 +142,10 @@ pub(super) struct Log {
     pub is_listed: bool,
     /// `Durable` brings the batches along.
     pub tail: bool,
+    /// Followers are shown what is appended before it is durable.
+    pub is_followed: bool,
+    /// What they are shown, by base offset.
+    pub fresh: VecDeque<(Offset, Bytes)>,
     /// Jobs under way that read.
     pub reads: usize,
     hints: [Option<Hint>; HINTS],
@@ -194,6 +199,8 @@ impl Log {
             queue: Vec::new(),
             is_listed: false,
             tail: false,
+            is_followed: false,
+            fresh: VecDeque::new(),
             reads: 0,
             hints: [None; HINTS],
             next_hint: 0,
@@ -264,6 +271,7 @@ impl Log {
         }
         self.new_snapshot.take_if(|snapshot| snapshot.at > written.end);
         self.queue.clear();
+        self.fresh.clear();
     }
 
     /// Marks for the owner.

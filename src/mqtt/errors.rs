@@ -117,7 +117,9 @@ impl From<&AppendError> for Refusal {
     fn from(error: &AppendError) -> Refusal {
         match error {
             AppendError::Busy => Refusal::Busy,
-            AppendError::NotLeader | AppendError::NotEnoughReplicas => Refusal::Later,
+            AppendError::NotLeader | AppendError::NotEnoughReplicas | AppendError::NotEnoughReplicasAfterAppend => {
+                Refusal::Later
+            }
             AppendError::UnknownPartition => Refusal::Stale,
             AppendError::DiskFull | AppendError::TooLarge { .. } => Refusal::Answer(Reason::QuotaExceeded),
             AppendError::Stopping => Refusal::Answer(Reason::ServerShuttingDown),

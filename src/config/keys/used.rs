@@ -106,6 +106,12 @@ pub(super) const KEYS: &[Key] = &[
     // Topics.
     key("num.partitions", COUNT, "1", "partitions of a new topic"),
     key("default.replication.factor", Kind::Int { min: 1, max: 255 }, "1", "copies of each partition of a new topic"),
+    key(
+        "replica.lag.time.max.ms",
+        Kind::Int { min: 100, max: 3_600_000 },
+        "30000",
+        "a follower that is behind for longer leaves the ISR",
+    ),
     key("min.insync.replicas", Kind::Int { min: 1, max: 255 }, "1", "copies in sync without which acks=all is refused"),
     key("message.max.bytes", BYTES, "", "the largest batch of records"),
     key("log.segment.bytes", BYTES, "1073741824", "a segment's size"),

@@ -80,6 +80,7 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
         AppendError::UnknownPartition => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         AppendError::NotLeader | AppendError::Stopping => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         AppendError::NotEnoughReplicas => ErrorCode::NOT_ENOUGH_REPLICAS,
+        AppendError::NotEnoughReplicasAfterAppend => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         // Every client takes this for "try again".
         AppendError::Busy => ErrorCode::REQUEST_TIMED_OUT,
         AppendError::DiskFull | AppendError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
@@ -90,6 +91,7 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
 pub fn read_code(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OffsetOutOfRange => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ReadError::OffsetNotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
         ReadError::UnknownPartition => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         ReadError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         ReadError::FencedLeaderEpoch => ErrorCode::FENCED_LEADER_EPOCH,

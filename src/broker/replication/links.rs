@@ -1,0 +1,77 @@
+//! What waits to be sent to the other brokers, one buffer for each link that is up.
+//!
+//! Fetches always go (each partition has one at most); whatever else finds no room waits until what was handed over has
+//! left, which its grants tell when they are dropped.
+//!
+//! Invariant: on the way to one link are at most `LINK_BYTES_MAX`, one message of batches, and a fetch for each
+//! partition.
+
+use std::collections::BTreeMap;
+
+use super::Message;
+use crate::memory::{Account, Grant};
+use crate::types::NodeId;
+
+/// Bytes on their way to one link before answers wait.
+pub const LINK_BYTES_MAX: usize = 512 * 1024;
+
+#[derive(Debug)]
+struct Link {
+    out: Vec<u8>,
+    /// Handed over and not yet known to have left.
+    handed: Account,
+}
+
+/// The links that are up.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct Links {
+    up: BTreeMap<NodeId, Link>,
+    /// Some link has something to hand over.
+    is_waiting: bool,
+}
+
+impl Links {
+    /// A link has come up; nothing of its former life is left.
+    pub fn up(&mut self, node: NodeId) {
+        self.up.insert(node, Link { out: Vec::new(), handed: Account::new(usize::MAX) });
+        self.send(node, &Message::Hello);
+    }
+
+    /// A link is gone.
+    pub fn down(&mut self, node: NodeId) {
+        self.up.remove(&node);
+    }
+
+    /// Whether messages to the node go anywhere.
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.up.contains_key(&node)
+    }
+
+    /// Whether more than a fetch should be put on the way.
+    pub fn has_room(&self, node: NodeId) -> bool {
+        self.up.get(&node).is_some_and(|link| link.out.len() + link.handed.used_bytes() < LINK_BYTES_MAX)
+    }
+
+    /// Sends a message, if the link is up.
+    pub fn send(&mut self, node: NodeId, message: &Message<'_>) {
+        if let Some(link) = self.up.get_mut(&node) {
+            message.write(&mut link.out);
+            self.is_waiting = true;
+        }
+    }
+
+    /// What to hand over to some link now. The grant is to be dropped when it has left.
+    pub fn take(&mut self) -> Option<(NodeId, Vec<u8>, Grant)> {
+        if !self.is_waiting {
+            return None;
+        }
+        let next = self.up.iter_mut().find(|(_, link)| !link.out.is_empty());
+        let Some((&node, link)) = next else {
+            self.is_waiting = false;
+            return None;
+        };
+        let bytes = std::mem::take(&mut link.out);
+        let grant = link.handed.take(bytes.len()).unwrap_or_default();
+        Some((node, bytes, grant))
+    }
+}

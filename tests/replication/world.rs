@@ -1,0 +1,484 @@
+//! Brokers, their disks, the links between them and their clients, driven one small step at a time; checks what must
+//! hold on the way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tern::broker::replication::ReplicationConfig;
+use tern::broker::{Acks, Answer, Broker, BrokerLimits, Door, PartitionKey, ReadError, Waiter};
+use tern::config::{Config, MemoryConfig};
+use tern::effect::{DiskOp, Effect, Effects, Lane};
+use tern::log::{Logs, LogsConfig, job};
+use tern::memory::{Account, Grant};
+use tern::record::{BatchBuilder, Batches, NewRecord, open};
+use tern::types::{
+    ConnId, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Rng, Slot, Ticket, Timestamp, crc32c,
+};
+
+use super::controller::{Controller, TOPIC};
+use super::disk::SimDisk;
+
+const PARTITIONS: usize = 3;
+const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+const SESSION_US: u64 = 2_000_000;
+/// A lease ends before the session, by more than clocks drift in its time.
+const LEASE_US: u64 = 1_500_000;
+
+/// What is on its way over a link, oldest first.
+type Link = VecDeque<(Vec<u8>, Grant)>;
+
+/// What was appended in a slot: the partition, and the record's value.
+type Produced = (usize, Vec<u8>);
+
+pub struct Node {
+    id: NodeId,
+    broker: Option<Broker>,
+    disk: SimDisk,
+    lanes: BTreeMap<Lane, VecDeque<(Ticket, DiskOp)>>,
+    /// Changes of the tree that it has seen.
+    seen: usize,
+    /// Reaches the controller.
+    is_connected: bool,
+    produced: BTreeMap<u32, Produced>,
+    reads: BTreeMap<u32, (usize, Offset)>,
+}
+
+pub struct World {
+    rng: Rng,
+    now: u64,
+    pub controller: Controller,
+    nodes: Vec<Node>,
+    /// One way each; `None`: broken.
+    links: BTreeMap<(NodeId, NodeId), Option<Link>>,
+    /// By partition and offset: what a producer was told to be durable.
+    pub acknowledged: BTreeMap<(usize, Offset), Vec<u8>>,
+    /// What a consumer has seen.
+    seen: BTreeMap<(usize, Offset), Vec<u8>>,
+    next_slot: u32,
+    pub trace: u32,
+    pub crashes: u32,
+    pub spoils: u32,
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let node = |id: NodeId| Node {
+            id,
+            broker: None,
+            disk: SimDisk::new(seed ^ id.0 as u64),
+            lanes: BTreeMap::new(),
+            seen: 0,
+            is_connected: true,
+            produced: BTreeMap::new(),
+            reads: BTreeMap::new(),
+        };
+        let mut rng = Rng::new(seed);
+        let min_insync = 1 + rng.below(2) as usize;
+        World {
+            rng,
+            now: 0,
+            controller: Controller::new(PARTITIONS, &NODES, min_insync),
+            nodes: NODES.map(node).into(),
+            links: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            next_slot: 0,
+            trace: 0,
+            crashes: 0,
+            spoils: 0,
+        }
+    }
+
+    fn at(&self) -> Now {
+        Now { mono: Instant(self.now), wall: Timestamp(1_800_000_000_000 + self.now as i64 / 1000) }
+    }
+
+    fn start(&mut self, which: usize) {
+        let id = self.nodes[which].id;
+        if !self.nodes[which].is_connected {
+            return;
+        }
+        self.controller.register(id, Instant(self.now), SESSION_US);
+        let config = Config::default();
+        let memory = MemoryConfig::for_budget(32 << 20);
+        let logs = Logs::new(LogsConfig::topics(Timestamp(1_700_000_000_000)));
+        let replication = ReplicationConfig { lag_max: Duration::from_secs(3) };
+        let ingest = Account::new(1 << 20);
+        let limits = BrokerLimits::new(&memory);
+        let mut broker = Broker::new(id, limits, config.topics.clone(), logs, ingest, replication);
+        let mut fx = Effects::default();
+        let now = self.at();
+        broker.start(now, &mut fx);
+        broker.set_lease(now, Some(Instant(self.now + LEASE_US)));
+        broker.apply_all(now, &self.controller.now, &mut fx);
+        broker.identify("cluster", &mut fx);
+        let node = &mut self.nodes[which];
+        node.seen = self.controller.log.len();
+        node.broker = Some(broker);
+        for other in NODES.iter().filter(|other| **other != id) {
+            self.links.insert((id, *other), None);
+        }
+        self.follow(which, fx);
+    }
+
+    fn crash(&mut self, which: usize) {
+        self.crashes += 1;
+        let node = &mut self.nodes[which];
+        node.broker = None;
+        node.lanes.clear();
+        node.produced.clear();
+        node.reads.clear();
+        node.disk.power_cut(&mut self.rng);
+        node.disk.capacity_bytes = None;
+        let id = node.id;
+        for other in NODES.iter().filter(|other| **other != id) {
+            self.links.insert((id, *other), None);
+            self.break_link(*other, id);
+        }
+    }
+
+    fn with<R>(&mut self, which: usize, act: impl FnOnce(&mut Broker, Now, &mut Effects) -> R) -> Option<R> {
+        let now = self.at();
+        let mut fx = Effects::default();
+        let result = self.nodes[which].broker.as_mut().map(|broker| act(broker, now, &mut fx));
+        self.follow(which, fx);
+        result
+    }
+
+    /// Takes what a broker asks for, answers and sends.
+    fn follow(&mut self, which: usize, mut fx: Effects) {
+        let mut answers = Vec::new();
+        let node = &mut self.nodes[which];
+        let Some(broker) = &mut node.broker else { return };
+        while let Some(answer) = broker.next_answer() {
+            answers.push(answer);
+        }
+        while let Some((to, bytes, grant)) = broker.next_peer_bytes() {
+            if let Some(Some(queue)) = self.links.get_mut(&(node.id, to)) {
+                queue.push_back((bytes, grant));
+            }
+        }
+        while let Some(wish) = broker.next_wish() {
+            let partition = broker.view(wish.partition).unwrap().index.0 as usize;
+            self.spoils += wish.raises_epoch as u32;
+            let is_heard = node.is_connected && !self.rng.one_in(5);
+            let is_granted = is_heard && self.controller.grant(partition, &wish);
+            broker.wish_answered(wish.partition, wish.version, is_granted);
+        }
+        for effect in fx.take() {
+            match effect {
+                Effect::Disk { lane, ticket, op } => {
+                    self.trace = crc32c::append(self.trace, format!("{which} {ticket:?} {op:?}").as_bytes());
+                    self.nodes[which].lanes.entry(lane).or_default().push_back((ticket, op));
+                }
+                Effect::Fatal { sentence } => panic!("broker {}: {sentence}", which + 1),
+                _ => {}
+            }
+        }
+        for (waiter, answer) in answers {
+            self.answered(which, waiter.slot.0, answer);
+        }
+    }
+
+    fn answered(&mut self, which: usize, slot: u32, answer: Answer) {
+        match answer {
+            Answer::Appended(result) => {
+                let Some((partition, value)) = self.nodes[which].produced.remove(&slot) else { return };
+                if let Ok(at) = result {
+                    let place = (partition, at.base_offset);
+                    let before = self.acknowledged.insert(place, value.clone());
+                    assert!(before.is_none_or(|before| before == value), "{place:?} was acknowledged twice");
+                    self.saw(place, value);
+                }
+            }
+            Answer::Read { result, .. } => {
+                let Some((partition, from)) = self.nodes[which].reads.remove(&slot) else { return };
+                match result {
+                    Ok(data) => self.read(partition, from, &data.bytes, data.high_watermark),
+                    Err(ReadError::Damaged(sentence)) => panic!("{sentence}"),
+                    Err(_) => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A record that a client knows to lie somewhere lies there for ever.
+    fn saw(&mut self, place: (usize, Offset), value: Vec<u8>) {
+        let known = self.seen.entry(place).or_insert_with(|| value.clone());
+        assert_eq!(*known, value, "{place:?} has changed");
+    }
+
+    fn read(&mut self, partition: usize, from: Offset, bytes: &Bytes, high_watermark: Offset) {
+        for (offset, value) in records(bytes) {
+            assert!(offset < high_watermark);
+            if offset >= from {
+                self.saw((partition, offset), value);
+            }
+        }
+    }
+
+    fn produce(&mut self, which: usize) {
+        let partition = self.rng.below(PARTITIONS as u64) as usize;
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let value = format!("{slot} {}", "x".repeat(self.rng.below(300) as usize)).into_bytes();
+        let mut builder = BatchBuilder::new(1 << 20);
+        let wall = self.at().wall;
+        builder.push(&NewRecord { timestamp: wall, key: None, value: Some(&value), headers: &[] }).unwrap();
+        let batch = builder.seal(Offset(0), LeaderEpoch(0));
+        let acks = if self.rng.one_in(8) { Acks::Leader } else { Acks::All };
+        let waiter = (acks == Acks::All).then_some(waiter(slot));
+        let appended = self.with(which, |broker, now, _| {
+            let key = key(broker, partition)?;
+            broker.append(now, key, batch, Grant::none(), acks, waiter).ok()
+        });
+        if let (Some(Some(_)), true) = (appended, waiter.is_some()) {
+            self.nodes[which].produced.insert(slot, (partition, value));
+        }
+    }
+
+    fn consume(&mut self, which: usize) {
+        let partition = self.rng.below(PARTITIONS as u64) as usize;
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let chance = self.rng.next();
+        let asked = self.with(which, |broker, _, fx| {
+            let key = key(broker, partition)?;
+            let view = broker.view(key)?;
+            let span = (view.high_watermark.0 - view.log_start_offset.0).max(0) as u64;
+            let from = view.log_start_offset.plus((chance % (span + 1)) as i64);
+            broker.read(key, from, 4096, waiter(slot), fx).ok()?;
+            Some(from)
+        });
+        if let Some(Some(from)) = asked {
+            self.nodes[which].reads.insert(slot, (partition, from));
+        }
+    }
+
+    fn disk_step(&mut self, which: usize) {
+        let node = &mut self.nodes[which];
+        let busy: Vec<Lane> = node.lanes.iter().filter(|(_, ops)| !ops.is_empty()).map(|(lane, _)| *lane).collect();
+        if busy.is_empty() {
+            return;
+        }
+        let lane = busy[self.rng.below(busy.len() as u64) as usize];
+        let (ticket, op) = node.lanes.get_mut(&lane).unwrap().pop_front().unwrap();
+        let result = job::run(op, &mut node.disk);
+        if node.disk.is_off {
+            return self.crash(which);
+        }
+        self.with(which, |broker, now, fx| broker.disk_done(now, ticket, result, fx));
+    }
+
+    fn see_change(&mut self, which: usize) {
+        let node = &self.nodes[which];
+        if !node.is_connected || node.broker.is_none() || node.seen >= self.controller.log.len() {
+            return;
+        }
+        let (change, cluster) = self.controller.log[node.seen].clone();
+        self.nodes[which].seen += 1;
+        self.with(which, |broker, now, fx| broker.apply(now, &cluster, &change, fx));
+    }
+
+    fn renew(&mut self, which: usize) {
+        let node = &self.nodes[which];
+        if !node.is_connected || node.broker.is_none() || !self.controller.sessions.contains_key(&node.id) {
+            return;
+        }
+        self.controller.sessions.insert(node.id, Instant(self.now + SESSION_US));
+        let lease = Instant(self.now + LEASE_US);
+        self.with(which, |broker, now, _| broker.set_lease(now, Some(lease)));
+    }
+
+    fn break_link(&mut self, from: NodeId, to: NodeId) {
+        if self.links.insert((from, to), None).is_some_and(|was| was.is_some()) {
+            self.with(from.0 as usize - 1, |broker, now, _| broker.link_down(now, to));
+        }
+    }
+
+    fn mend_link(&mut self, from: NodeId, to: NodeId) {
+        let is_alive = |node: NodeId| self.nodes[node.0 as usize - 1].broker.is_some();
+        if is_alive(from) && is_alive(to) && self.links.get(&(from, to)).is_none_or(Option::is_none) {
+            self.links.insert((from, to), Some(VecDeque::new()));
+            self.with(from.0 as usize - 1, |broker, now, _| broker.link_up(now, to));
+        }
+    }
+
+    fn receive(&mut self, from: NodeId, to: NodeId) {
+        let Some(Some(queue)) = self.links.get_mut(&(from, to)) else { return };
+        let Some((bytes, grant)) = queue.pop_front() else { return };
+        drop(grant);
+        let bytes = Bytes::from(bytes);
+        self.with(to.0 as usize - 1, |broker, now, fx| broker.peer_messages(now, from, &bytes, Grant::none(), fx));
+    }
+
+    fn pass_time(&mut self, micros: u64) {
+        self.now += micros;
+        self.controller.expire(Instant(self.now));
+        for which in 0..self.nodes.len() {
+            self.with(which, |broker, now, fx| {
+                if broker.next_deadline().is_some_and(|at| at <= now.mono) {
+                    broker.on_time(now, fx);
+                }
+            });
+            // A process whose session is gone starts a new life, as soon as it hears of that.
+            let node = &self.nodes[which];
+            if node.broker.is_some() && node.is_connected && !self.controller.sessions.contains_key(&node.id) {
+                self.crash(which);
+            }
+        }
+    }
+
+    fn pair(&mut self) -> (NodeId, NodeId) {
+        let from = self.rng.below(3) as usize;
+        let to = (from + 1 + self.rng.below(2) as usize) % 3;
+        (NODES[from], NODES[to])
+    }
+
+    pub fn step(&mut self, faults: bool) {
+        let which = self.rng.below(self.nodes.len() as u64) as usize;
+        if self.nodes[which].broker.is_none() {
+            if !faults || self.rng.one_in(30) {
+                self.start(which);
+            }
+            return self.pass_time(1000);
+        }
+        let (from, to) = self.pair();
+        match self.rng.below(40) {
+            0..=1 => {
+                let micros = self.rng.below(20_000);
+                self.pass_time(micros);
+            }
+            2..=5 => self.produce(which),
+            6 => self.consume(which),
+            7..=13 => {
+                self.with(which, |broker, now, fx| broker.turn_end(now, fx));
+            }
+            14..=22 => self.disk_step(which),
+            23..=30 => self.receive(from, to),
+            31..=32 => self.see_change(which),
+            33..=34 => self.renew(which),
+            35..=36 => self.mend_link(from, to),
+            _ if faults => self.fault(which, from, to),
+            _ => {}
+        }
+    }
+
+    fn fault(&mut self, which: usize, from: NodeId, to: NodeId) {
+        match self.rng.below(40) {
+            0..=2 => self.break_link(from, to),
+            3 => self.crash(which),
+            4 => self.nodes[which].disk.calls_until_power_cut = Some(self.rng.below(60)),
+            5..=6 => self.nodes[which].is_connected = false,
+            7..=10 => self.nodes[which].is_connected = true,
+            11 => {
+                let used = self.nodes[which].disk.used_bytes();
+                self.nodes[which].disk.capacity_bytes = Some(used + self.rng.below(2000));
+            }
+            12..=14 => self.nodes[which].disk.capacity_bytes = None,
+            15 => {
+                let micros = self.rng.below(4_000_000);
+                self.pass_time(micros);
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything heals, and goes on until nothing changes any more.
+    pub fn settle(&mut self) {
+        for node in &mut self.nodes {
+            node.disk.calls_until_power_cut = None;
+            node.disk.capacity_bytes = None;
+            node.is_connected = true;
+        }
+        for round in 0..6000 {
+            for which in 0..self.nodes.len() {
+                if self.nodes[which].broker.is_none() {
+                    self.start(which);
+                }
+                self.renew(which);
+                self.see_change(which);
+                if round < 200 {
+                    self.produce(which);
+                }
+                self.with(which, |broker, now, fx| broker.turn_end(now, fx));
+                self.disk_step(which);
+                let own = self.nodes[which].id;
+                for other in NODES.into_iter().filter(|other| *other != own) {
+                    self.mend_link(own, other);
+                    self.receive(other, own);
+                }
+            }
+            self.pass_time(5_000);
+        }
+    }
+
+    /// All replicas are in sync and the same, and everything that was acknowledged is there.
+    pub fn check(&mut self) {
+        for partition in 0..PARTITIONS {
+            let state = self.controller.now.topics[TOPIC].partitions[partition].clone();
+            assert_eq!(state.isr.len(), 3, "partition {partition}: {state:?}");
+            let leader = state.leader.expect("somebody leads");
+            let views: Vec<_> = (0..3)
+                .map(|which| {
+                    let broker = self.nodes[which].broker.as_ref().unwrap();
+                    broker.view(key(broker, partition).unwrap()).unwrap()
+                })
+                .collect();
+            let led = &views[leader.0 as usize - 1];
+            assert_eq!(led.high_watermark, led.log_end_offset, "partition {partition} is not acknowledged to its end");
+            for view in &views {
+                assert_eq!(view.log_end_offset, led.log_end_offset, "partition {partition}");
+                assert_eq!(view.high_watermark, led.high_watermark, "partition {partition}");
+            }
+            let contents: Vec<Vec<u8>> = (0..3).map(|which| self.content(which, partition)).collect();
+            assert!(contents.iter().all(|content| *content == contents[0]), "replicas of {partition} differ");
+            let records: BTreeMap<Offset, Vec<u8>> = records(&contents[0]).into_iter().collect();
+            for ((_, offset), value) in self.seen.iter().filter(|((of, _), _)| *of == partition) {
+                assert_eq!(records.get(offset), Some(value), "partition {partition} offset {offset} is lost");
+            }
+        }
+    }
+
+    /// The batches of a partition as they lie on a disk.
+    fn content(&self, which: usize, partition: usize) -> Vec<u8> {
+        use tern::effect::Root;
+        use tern::log::storage::{FileName, FilePath};
+        let dir = format!("{TOPIC}-{partition}");
+        let disk = &self.nodes[which].disk;
+        let mut segments: Vec<String> = disk.names(Root::Topics, &dir);
+        segments.retain(|name| name.ends_with(".log"));
+        segments.sort();
+        let mut content = Vec::new();
+        for name in &segments {
+            let base = Offset(name.trim_end_matches(".log").parse().unwrap());
+            let path = FilePath { root: Root::Topics, dir: Some(&dir), name: FileName::Log(base) };
+            content.extend_from_slice(disk.content(path).unwrap());
+        }
+        content
+    }
+}
+
+fn waiter(slot: u32) -> Waiter {
+    Waiter { door: Door::Kafka, conn: ConnId { index: 1, generation: 1 }, slot: Slot(slot) }
+}
+
+fn key(broker: &Broker, partition: usize) -> Option<PartitionKey> {
+    broker.partition(TOPIC, PartitionIndex(partition as i32))
+}
+
+/// Offsets and values of all records in whole batches.
+fn records(bytes: &[u8]) -> Vec<(Offset, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut scratch = Vec::new();
+    for batch in Batches::new(bytes) {
+        let batch = batch.expect("whole batches");
+        for record in open(&batch, &mut scratch, 1 << 20).unwrap() {
+            let record = record.unwrap();
+            all.push((record.offset, record.value.unwrap_or_default().to_vec()));
+        }
+    }
+    all
+}
