@@ -125,6 +125,16 @@ pub const KAFKA_TOPICS_CREATED_AT_ONCE_MAX: usize = 64;
 /// Resources that one DescribeConfigs request may ask for: describing them keeps everyone else waiting.
 pub const KAFKA_CONFIG_RESOURCES_MAX: usize = 1000;
 
+/// Keys of one resource that an alteration is read for: there are fewer, so that one of so many is unknown or stands
+/// twice.
+pub const KAFKA_CONFIG_CHANGES_MAX: usize = 256;
+
+/// How often an alteration is tried again that met another one.
+pub const KAFKA_CONFIG_CONFLICTS_MAX: u32 = 10;
+
+/// The value of one configuration key.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 16 * 1024;
+
 const _: () = assert!(KAFKA_REPLY_COPIED_BYTES_MAX <= CONNECTION_INPUT_BYTES_MAX);
 
 /// The quorum's log may grow so much, or by the size of the last snapshot, before the next snapshot is taken.

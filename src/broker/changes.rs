@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::high_watermark::HighWatermark;
 use super::partition::{LogState, Partition};
-use super::settings::TopicSettings;
+use super::settings::{self, TopicSettings};
 use super::{AppendError, Broker, PartitionKey, is_internal};
 use crate::coordinator::cluster::{ConfigMap, PartitionState, Topic};
 use crate::coordinator::{Change, Cluster};
@@ -30,6 +30,7 @@ impl Broker {
     pub fn apply_all(&mut self, now: Now, cluster: &Cluster, fx: &mut Effects) {
         let gone: Vec<Arc<str>> =
             self.topics.keys().filter(|name| !cluster.topics.contains_key(*name)).cloned().collect();
+        self.apply_overrides(cluster);
         for name in gone {
             self.remove_topic(now, &name, fx);
         }
@@ -55,11 +56,25 @@ impl Broker {
                 }
             }
             Change::BrokersChanged => self.brokers_changed(now, cluster),
-            Change::BrokerConfigChanged { .. }
-            | Change::ControllerChanged
+            Change::BrokerConfigChanged { .. } => self.apply_overrides(cluster),
+            Change::ControllerChanged
             | Change::TopicIncoming { .. }
             | Change::DeletionRequested { .. }
             | Change::Invalid { .. } => {}
+        }
+    }
+
+    /// What topics inherit may have changed.
+    fn apply_overrides(&mut self, cluster: &Cluster) {
+        let overrides = settings::overrides(cluster, self.node);
+        if overrides == self.overrides {
+            return;
+        }
+        self.overrides = overrides;
+        for topic in cluster.topics.values() {
+            if self.topics.get(&topic.name).is_some_and(|known| known.id == topic.id) {
+                self.apply_config(&topic.name, topic.id, &topic.config);
+            }
         }
     }
 
@@ -87,7 +102,8 @@ impl Broker {
 
     /// The effective configuration of a topic, for this topic's partitions and for those of its former self.
     fn apply_config(&mut self, name: &Arc<str>, id: TopicId, set: &ConfigMap) {
-        let settings = Arc::new(TopicSettings::new(set, &self.defaults, self.limits.message_bytes_max));
+        let settings =
+            Arc::new(TopicSettings::new(set, &self.overrides, &self.defaults, self.limits.message_bytes_max));
         let fresh = LocalTopic { id, keys: Vec::new(), settings: settings.clone() };
         let topic = self.topics.entry(name.clone()).or_insert(fresh);
         self.topic_names.insert(id, name.clone());

@@ -41,6 +41,7 @@ pub use settings::TopicSettings;
 pub use waiter::{Acks, Answer, AppendedAt, Door, FoundOffset, ReadData, Waiter};
 
 use crate::config::{MemoryConfig, Shares, TopicDefaults};
+use crate::coordinator::cluster::ConfigMap;
 use crate::effect::Effects;
 use crate::limits;
 use crate::log::{LogEvent, LogKey, Logs};
@@ -89,6 +90,8 @@ pub struct Broker {
     node: NodeId,
     limits: BrokerLimits,
     defaults: TopicDefaults,
+    /// What the tree says of this broker, by the keys of topics.
+    overrides: ConfigMap,
     logs: Logs,
     partitions: KeyTable<Partition>,
     topics: LocalTopics,
@@ -155,6 +158,7 @@ impl Broker {
         Broker {
             node,
             defaults,
+            overrides: ConfigMap::new(),
             logs,
             partitions: KeyTable::default(),
             topics: BTreeMap::new(),
@@ -252,6 +256,7 @@ impl Broker {
             log_start_offset: partition.log_start,
             high_watermark: partition.high_watermark.get(),
             log_end_offset: log_end,
+            message_bytes_max: partition.settings.message_bytes_max,
             size_bytes: partition.log.map_or(0, |log| self.logs.size_bytes(log)),
             is_served: partition.readable().is_ok(),
         })

@@ -33,6 +33,8 @@ pub struct PartitionView {
     pub high_watermark: Offset,
     /// The next record's offset.
     pub log_end_offset: Offset,
+    /// The largest batch that it takes.
+    pub message_bytes_max: usize,
     /// Bytes of its segments.
     pub size_bytes: u64,
     /// False while the log opens or after the disk refused it, and while another node leads: appends and reads answer

@@ -3,10 +3,11 @@
 //! Invariant: every value is within its key's bounds and within what the node's memory allows; a value in the tree that
 //! is not (a ZooKeeper client can write anything) counts as absent.
 
-use super::topic_keys::{self, TopicKey};
+use super::topic_keys::{self, TOPIC_KEYS, TopicKey};
 use crate::config::{TimestampType, TopicDefaults};
-use crate::coordinator::cluster::ConfigMap;
+use crate::coordinator::cluster::{Cluster, ConfigMap};
 use crate::log::{LogConfig, SEGMENT_BYTES_MAX};
+use crate::types::NodeId;
 
 /// The effective configuration of one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +31,15 @@ pub struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// What `set` and, where it says nothing, `defaults` come to. No batch is larger than `message_bytes_limit`.
-    pub fn new(set: &ConfigMap, defaults: &TopicDefaults, message_bytes_limit: usize) -> TopicSettings {
-        let values = Values { set, defaults };
+    /// What `set`, where it says nothing `overrides`, and where they say nothing `defaults` come to. No batch is larger
+    /// than `message_bytes_limit`.
+    pub fn new(
+        set: &ConfigMap,
+        overrides: &ConfigMap,
+        defaults: &TopicDefaults,
+        message_bytes_limit: usize,
+    ) -> TopicSettings {
+        let values = Values { set, overrides, defaults };
         let policies = values.text("cleanup.policy");
         let is_deleted = topic_keys::list(&policies).any(|policy| policy == "delete");
         let bound = |name: &str| Some(values.number(name)).filter(|&value| value < i64::MAX);
@@ -63,16 +70,29 @@ impl TopicSettings {
     }
 }
 
+/// What was said about this broker in the tree, or else about all brokers, by the keys of the topics that inherit it.
+pub fn overrides(cluster: &Cluster, node: NodeId) -> ConfigMap {
+    let said = |key: &TopicKey| {
+        let name = key.synonym?;
+        let levels = [Some(node), None].into_iter().filter_map(|level| cluster.broker_configs.get(&level)?.get(name));
+        let value = levels.into_iter().find(|value| key.check(value).is_ok())?;
+        Some((key.name.to_string(), value.clone()))
+    };
+    TOPIC_KEYS.iter().filter_map(said).collect()
+}
+
 /// Values by key: what was set when it is sound, else the default.
 struct Values<'a> {
     set: &'a ConfigMap,
+    overrides: &'a ConfigMap,
     defaults: &'a TopicDefaults,
 }
 
 impl Values<'_> {
     fn text(&self, name: &str) -> String {
         let Some(key) = TopicKey::find(name) else { return String::new() };
-        let set = self.set.get(name).filter(|value| key.check(value).is_ok());
+        let sound = |map: &'_ ConfigMap| map.get(name).filter(|value| key.check(value).is_ok()).cloned();
+        let set = sound(self.set).or_else(|| sound(self.overrides));
         set.map_or_else(|| key.default_value(self.defaults), |value| value.trim().to_string())
     }
 
@@ -87,7 +107,26 @@ mod tests {
 
     fn settings(set: &[(&str, &str)]) -> TopicSettings {
         let set = set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        TopicSettings::new(&set, &crate::config::Config::default().topics, 2 << 20)
+        TopicSettings::new(&set, &ConfigMap::new(), &crate::config::Config::default().topics, 2 << 20)
+    }
+
+    /// What the tree says of this broker comes before what it says of all, and nonsense counts as not said.
+    #[test]
+    fn levels() {
+        let map = |pairs: &[(&str, &str)]| -> ConfigMap {
+            pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let mut cluster = Cluster::default();
+        let own = map(&[("log.retention.ms", "5"), ("message.max.bytes", "much"), ("broker.id", "9")]);
+        cluster.broker_configs.insert(Some(NodeId(1)), own);
+        let all = map(&[("log.retention.ms", "6"), ("message.max.bytes", "7000"), ("retention.bytes", "1")]);
+        cluster.broker_configs.insert(None, all);
+        let expected = map(&[("retention.ms", "5"), ("max.message.bytes", "7000")]);
+        assert_eq!(overrides(&cluster, NodeId(1)), expected);
+        assert_eq!(overrides(&cluster, NodeId(2)).get("retention.ms").map(String::as_str), Some("6"));
+        let set = map(&[("retention.ms", "4")]);
+        let settings = TopicSettings::new(&set, &expected, &crate::config::Config::default().topics, 2 << 20);
+        assert_eq!((settings.log.retention_ms, settings.message_bytes_max), (Some(4), 7000));
     }
 
     /// Without a word the broker's defaults hold, and they are Kafka's except that every write is synced.

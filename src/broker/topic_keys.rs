@@ -4,6 +4,7 @@
 //! which turns values into what the log and the broker obey, and the engine, which describes and checks them.
 
 use crate::config::{TimestampType, TopicDefaults};
+use crate::limits::CONFIG_VALUE_BYTES_MAX;
 
 /// The type of a value, as Kafka's `ConfigDef` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +73,33 @@ impl TopicKey {
         }
     }
 
+    /// True when a value is a list, to which entries can be added.
+    pub fn is_list(&self) -> bool {
+        self.config_type() == ConfigType::List
+    }
+
     /// Says what is wrong with `value`, in the words of Kafka's ConfigException.
     pub fn check(&self, value: &str) -> Result<(), String> {
-        let wrong = |what: String| Err(format!("Invalid value {value} for configuration {}: {what}", self.name));
+        self.check_as(self.name, value)
+    }
+
+    /// Says whether `value` is longer than any value may be.
+    pub fn check_length(&self, name: &str, value: &str) -> Result<(), String> {
+        match value.len() > CONFIG_VALUE_BYTES_MAX {
+            true => Err(format!(
+                "Invalid value for configuration {name}: it has more than {CONFIG_VALUE_BYTES_MAX} bytes"
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// The same for the broker's key behind this one, whose name is `name`.
+    pub fn check_as(&self, name: &str, value: &str) -> Result<(), String> {
+        self.check_length(name, value)?;
+        let wrong = |what: String| {
+            let shown: String = value.chars().take(SHOWN_CHARACTERS_MAX).collect();
+            Err(format!("Invalid value {shown} for configuration {name}: {what}"))
+        };
         let trimmed = value.trim();
         match self.allowed {
             Allowed::Boolean if matches!(trimmed.to_ascii_lowercase().as_str(), "true" | "false") => Ok(()),
@@ -111,7 +136,7 @@ impl TopicKey {
 }
 
 /// The entries of a comma-separated list, blank ones left out.
-pub(super) fn list(value: &str) -> impl Iterator<Item = &str> {
+pub fn list(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(str::trim).filter(|entry| !entry.is_empty())
 }
 
@@ -119,6 +144,9 @@ fn is_throttle(entry: &str) -> bool {
     let number = |text: &str| text.parse::<i32>().is_ok_and(|number| number >= 0);
     entry == "*" || entry.split_once(':').is_some_and(|(partition, broker)| number(partition) && number(broker))
 }
+
+/// As much of a wrong value as is worth repeating.
+const SHOWN_CHARACTERS_MAX: usize = 100;
 
 const COMPRESSIONS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 const INT_MAX: i64 = i32::MAX as i64;

@@ -3,6 +3,7 @@
 
 use super::acl::{self, Acl, Id};
 use super::builders::{self, TopicError, TopicPlan};
+use super::cluster::ConfigMap;
 use super::testing::*;
 use super::*;
 use crate::types::{LeaderEpoch, NodeId, PartitionIndex, SessionId, Term, TopicId};
@@ -424,10 +425,16 @@ fn formatting() {
     bench.ok(txn);
     assert_eq!(bench.view().cluster_id.as_deref(), Some("abcdefghijklmnopqrstuv"));
     let config = [("a".to_string(), "b".to_string())].into();
-    assert_eq!(builders::alter_topic_config(bench.view(), "t", &config), Err(TopicError::UnknownTopic));
+    let alter = |bench: &Bench, config: &ConfigMap| {
+        let owner = Some("/brokers/topics/t".to_string());
+        builders::alter_config(bench.coordinator.tree(), "/config/topics/t".into(), owner, config)
+    };
+    let too_early = alter(&bench, &config);
+    assert_eq!(bench.code(too_early), ErrorCode::NoNode);
     bench.ok(builders::create_topic(bench.view(), &plan("t", 1, 1), 100).unwrap());
-    let txn = builders::alter_topic_config(bench.view(), "t", &config).unwrap();
-    bench.ok(txn);
+    let (first, second) = (alter(&bench, &config), alter(&bench, &ConfigMap::new()));
+    bench.ok(first);
     assert_eq!(bench.changes.cluster, [Change::TopicConfigChanged { name: "t".into() }]);
     assert_eq!(bench.view().topic("t").unwrap().config, config);
+    assert_eq!(bench.code(second), ErrorCode::BadVersion);
 }

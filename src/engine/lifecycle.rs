@@ -62,6 +62,7 @@ impl Engine {
         let coordination = Coordination::new(&config, memory, reads, Rng::new(rng.next()));
         Engine {
             config,
+            pristine: Config::default().topics,
             metadata,
             broker,
             rng,

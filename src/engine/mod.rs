@@ -36,18 +36,21 @@ pub use crate::broker::{
     Acks, AppendError, AppendedAt, BatchFault, Door, FoundOffset, OffsetSpec, PartitionKey, PartitionView, ReadData,
     ReadError, Waiter,
 };
+pub use crate::coordinator::ErrorCode as TreeError;
 pub use crate::coordinator::cluster;
 pub use crate::coordinator::{Cluster, PartitionState, Topic, Tree, Txn, TxnResult};
 pub use crate::effect::DiskSpace;
 pub use crate::record::NewRecord;
 pub use completion::{Completion, TopicDone};
-pub use configs::{ConfigEntry, ConfigSource, ConfigType};
+pub use configs::{
+    ConfigChange, ConfigEntry, ConfigError, ConfigOperation, ConfigResource, ConfigScope, ConfigSource, ConfigType,
+};
 pub use groups::OFFSETS_TOPIC;
 pub use protocol::Protocol;
 pub use topics::{NewPartitions, NewTopic, ProducerIdError, ProposeError, TopicError, TopicRef};
 
 use crate::broker::Broker;
-use crate::config::Config;
+use crate::config::{Config, TopicDefaults};
 use crate::effect::Effects;
 use crate::memory::Grant;
 use crate::types::{ConnId, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Rng, Slot, Term, TopicId};
@@ -64,6 +67,8 @@ use znodes::Znodes;
 #[derive(Debug)]
 pub struct Engine {
     config: Arc<Config>,
+    /// What topics inherit where nobody says anything.
+    pristine: TopicDefaults,
     metadata: Metadata,
     broker: Broker,
     rng: Rng,
@@ -304,12 +309,51 @@ impl Engine {
 
     /// The effective configuration of a topic, in the order of names; `None` when it does not exist.
     pub fn describe_topic(&self, topic: &str) -> Option<Vec<ConfigEntry>> {
-        Some(configs::describe_topic(&self.config, &self.view().topic(topic)?.config))
+        let set = &self.view().topic(topic)?.config;
+        Some(configs::describe_topic(&self.config, &self.pristine, self.view(), set))
     }
 
-    /// The effective configuration of a broker: of this node, all of it; of another, nothing is known here.
-    pub fn describe_broker(&self, node: NodeId) -> Option<Vec<ConfigEntry>> {
-        (node == self.config.node_id).then(|| configs::describe_broker(&self.config))
+    /// The effective configuration of this node (another's is not known here), or what is set for all brokers (`None`).
+    pub fn describe_broker(&self, node: Option<NodeId>) -> Option<Vec<ConfigEntry>> {
+        match node {
+            None => Some(configs::describe_all_brokers(self.view())),
+            Some(node) if node == self.config.node_id => {
+                Some(configs::describe_broker(&self.config, &self.pristine, self.view()))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// What this node's logger tells.
+    pub fn describe_logger(&self) -> Vec<ConfigEntry> {
+        configs::describe_logger(&self.config)
+    }
+
+    /// What any consumer group obeys.
+    pub fn describe_group(&self) -> Vec<ConfigEntry> {
+        configs::describe_group(&self.config)
+    }
+
+    /// Alters what a topic or broker sets; in force once the tree has it. `Ok(true)`: a `Completion::Proposed` follows,
+    /// whose failure with `BadVersion` or `NodeExists` means that somebody else was first: ask again. `Ok(false)`: it is
+    /// so already, or `validate_only` was asked for and it could be done.
+    pub fn alter_config(
+        &mut self,
+        now: Now,
+        resource: &ConfigResource,
+        scope: ConfigScope,
+        changes: &[ConfigChange],
+        validate_only: bool,
+        waiter: Waiter,
+    ) -> Result<bool, ConfigError> {
+        let known = configs::Known { config: &self.config, cluster: self.view(), tree: self.tree() };
+        let Some(txn) = configs::alter(&known, resource, scope, changes)?.filter(|_| !validate_only) else {
+            return Ok(false);
+        };
+        if !self.begin_proposal(now, &txn, Purpose::Door(waiter)) {
+            self.completions.push_back((waiter, Completion::Proposed(Err(ProposeError::Busy))));
+        }
+        Ok(true)
     }
 
     /// Forgets the watches of a connection that is gone. Acknowledgements of appends that are on their way to the disk

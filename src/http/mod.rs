@@ -236,6 +236,7 @@ mod tests {
                 log_start_offset: Offset(5),
                 high_watermark: Offset(42),
                 log_end_offset: Offset(43),
+                message_bytes_max: 1 << 20,
                 size_bytes: 1000,
                 is_served: true,
             })

@@ -1,13 +1,19 @@
 """Administration by stock clients: librdkafka's and kafka-python's admin clients over the whole surface."""
 
+import time
+
 import pytest
-from confluent_kafka import ElectionType, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, ElectionType, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
     NewTopic,
     ResourcePatternType,
     ResourceType,
@@ -39,6 +45,124 @@ def fill(node, topic, count, partition=0, size=100):
     for number in range(count):
         producer.produce(topic, f"{number:08}".ljust(size), partition=partition)
     assert producer.flush(20) == 0
+
+
+def change(admin, kind, name, *changes):
+    """IncrementalAlterConfigs of one resource: (operation, key, value) each."""
+    entries = [
+        ConfigEntry(key, value, incremental_operation=getattr(AlterConfigOpType, operation))
+        for operation, key, value in changes
+    ]
+    resource = ConfigResource(kind, name, incremental_configs=entries)
+    return admin.incremental_alter_configs([resource])[resource].result(10)
+
+
+def described(admin, kind, name):
+    return list(admin.describe_configs([ConfigResource(kind, name)]).values())[0].result(10)
+
+
+def produced(node, topic, value, **arguments):
+    """The name of the error of one message, None when it was taken."""
+    errors = []
+    producer = Producer({"bootstrap.servers": node.kafka, "message.max.bytes": 10_000_000})
+    producer.produce(topic, value, on_delivery=lambda error, message: errors.append(error), **arguments)
+    assert producer.flush(20) == 0
+    return errors[0].name() if errors[0] else None
+
+
+TOPIC, BROKER = ConfigResource.Type.TOPIC, ConfigResource.Type.BROKER
+
+
+def test_incremental_alter_configs(admin):
+    """Set, delete, append and subtract; every wrong change is refused in Kafka's words and nothing of it happens."""
+    make_topic(admin, "configs", **{"retention.ms": "1000"})
+    change(admin, TOPIC, "configs", ("SET", "retention.ms", "2000"), ("APPEND", "cleanup.policy", "compact"))
+    entries = described(admin, TOPIC, "configs")
+    assert (entries["retention.ms"].value, entries["cleanup.policy"].value) == ("2000", "delete,compact")
+    assert entries["retention.ms"].source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+    change(admin, TOPIC, "configs", ("DELETE", "retention.ms", None), ("SUBTRACT", "cleanup.policy", "compact"))
+    entries = described(admin, TOPIC, "configs")
+    assert (entries["retention.ms"].value, entries["cleanup.policy"].value) == ("604800000", "delete")
+    for changes, error in [
+        ([("SET", "retention.ms", "soon")], "INVALID_CONFIG.*Not a number"),
+        ([("SET", "no.such.key", "1")], "INVALID_CONFIG.*Unknown topic config name: no.such.key"),
+        ([("SET", "retention.ms", "1"), ("SET", "retention.ms", "2")], "INVALID_REQUEST|duplicate|Duplicate"),
+        ([("APPEND", "retention.ms", "1")], "INVALID_CONFIG.*APPEND"),
+        ([("SET", "retention.ms", "9" * 1_000_000)], "INVALID_CONFIG.*more than"),
+        ([("SET", "flush.ms", "1"), ("SET", "segment.bytes", "-1")], "INVALID_CONFIG"),
+        ([("SET", f"key-{number}", "1") for number in range(10_000)], "INVALID_CONFIG.*Unknown"),
+    ]:
+        with pytest.raises(Exception, match=error):
+            change(admin, TOPIC, "configs", *changes)
+    assert described(admin, TOPIC, "configs")["flush.ms"].value == "9223372036854775807"
+    with pytest.raises(Exception, match="UNKNOWN_TOPIC_OR_PART"):
+        change(admin, TOPIC, "no-such-topic", ("SET", "retention.ms", "1"))
+
+
+def test_alter_configs_replaces(admin):
+    """AlterConfigs takes the whole configuration of a topic: what it does not name is gone."""
+    make_topic(admin, "whole", **{"retention.ms": "1000", "segment.bytes": "100000"})
+    resource = ConfigResource(TOPIC, "whole", set_config={"retention.ms": "5000"})
+    for future in admin.alter_configs([resource]).values():
+        assert future.result(10) is None
+    entries = described(admin, TOPIC, "whole")
+    assert (entries["retention.ms"].value, entries["segment.bytes"].value) == ("5000", "1073741824")
+    bad = ConfigResource(TOPIC, "whole", set_config={f"key-{number}": "x" for number in range(10_000)})
+    for future in admin.alter_configs([bad]).values():
+        with pytest.raises(Exception, match="INVALID_CONFIG"):
+            future.result(20)
+    assert described(admin, TOPIC, "whole")["retention.ms"].value == "5000"
+
+
+def test_broker_configs(node, admin, python_admin):
+    """A broker's configuration acts on topics that say nothing themselves; what needs a restart is refused."""
+    make_topic(admin, "inherits")
+    make_topic(admin, "speaks", **{"max.message.bytes": "500000"})
+    change(admin, BROKER, "1", ("SET", "message.max.bytes", "20000"), ("SET", "log.retention.ms", "777000"))
+    assert produced(node, "inherits", b"x" * 30_000) == "MSG_SIZE_TOO_LARGE"
+    assert produced(node, "speaks", b"x" * 30_000) is None
+    inherited = described(admin, TOPIC, "inherits")["retention.ms"]
+    assert (inherited.value, inherited.source) == ("777000", ConfigSource.DYNAMIC_BROKER_CONFIG.value)
+    entry = described(admin, BROKER, "1")["log.retention.ms"]
+    assert (entry.value, entry.is_read_only) == ("777000", False)
+    change(admin, BROKER, "1", ("DELETE", "message.max.bytes", None), ("DELETE", "log.retention.ms", None))
+    assert produced(node, "inherits", b"x" * 30_000) is None
+    for key in ["broker.id", "log.dirs", "listeners", "no.such.key"]:
+        with pytest.raises(Exception, match="Cannot update these configs dynamically"):
+            change(admin, BROKER, "1", ("SET", key, "7"))
+    with pytest.raises(Exception, match="INVALID_REQUEST.*log.retention.ms"):
+        change(admin, BROKER, "1", ("SET", "log.retention.ms", "soon"))
+    assert described(admin, BROKER, "1")["broker.id"].is_read_only
+
+
+def test_configs_in_force(node, admin):
+    """What is altered holds for the next request: sizes, times, whose clock."""
+    make_topic(admin, "in-force")
+    change(admin, TOPIC, "in-force", ("SET", "max.message.bytes", "1000"))
+    assert produced(node, "in-force", b"x" * 2000) == "MSG_SIZE_TOO_LARGE"
+    change(admin, TOPIC, "in-force", ("SET", "max.message.bytes", "1500000"))
+    assert produced(node, "in-force", b"x" * 1_300_000) is None
+    change(admin, TOPIC, "in-force", ("SET", "message.timestamp.before.max.ms", "60000"))
+    assert produced(node, "in-force", b"old", timestamp=1_000_000) == "INVALID_TIMESTAMP"
+    change(admin, TOPIC, "in-force", ("SET", "message.timestamp.type", "LogAppendTime"))
+    assert produced(node, "in-force", b"old", timestamp=1_000_000) is None
+    consumer = Consumer({"bootstrap.servers": node.kafka, "group.id": "none", "enable.auto.commit": False})
+    consumer.assign([TopicPartition("in-force", 0, 1)])
+    kind, time_ms = consumer.poll(10).timestamp()
+    consumer.close()
+    assert kind == TIMESTAMP_LOG_APPEND_TIME and abs(time_ms - time.time() * 1000) < 60_000
+
+
+def test_configs_survive(own_node):
+    """Configurations lie in the tree: they are there after a kill."""
+    admin = AdminClient({"bootstrap.servers": own_node.kafka})
+    make_topic(admin, "survives")
+    change(admin, TOPIC, "survives", ("SET", "retention.ms", "12345"))
+    change(admin, BROKER, "1", ("SET", "log.segment.bytes", "70000"))
+    own_node.kill()
+    own_node.start()
+    entries = described(AdminClient({"bootstrap.servers": own_node.kafka}), TOPIC, "survives")
+    assert (entries["retention.ms"].value, entries["segment.bytes"].value) == ("12345", "70000")
 
 
 def test_delete_records(node, admin, python_admin):

@@ -1,17 +1,21 @@
-//! Configuration of topics.
+//! Configuration of topics, brokers and clients.
 
-use super::{TopicError, create, set_data};
-use crate::coordinator::cluster::{Cluster, ConfigMap, json};
-use crate::coordinator::txn::Txn;
+use super::{create, set_data};
+use crate::coordinator::cluster::{ConfigMap, json};
+use crate::coordinator::tree::Tree;
+use crate::coordinator::txn::{Body, By, Op, Txn};
 
-/// Replaces what is set for a topic. Keys and values have been checked by whoever knows them.
-pub fn alter_topic_config(cluster: &Cluster, topic: &str, config: &ConfigMap) -> Result<Txn, TopicError> {
-    if cluster.topic(topic).is_none() {
-        return Err(TopicError::UnknownTopic);
-    }
-    let (path, data) = (format!("/config/topics/{topic}"), json::config(config));
-    Ok(Txn::by_node(match cluster.topic_configs.get(topic) {
-        Some(_) => set_data(path, data, -1),
+/// Replaces what `path` sets, provided that nobody has changed it since `tree` was looked at, and that `owner`, when
+/// there is one, exists. Keys and values have been checked by whoever knows them.
+pub fn alter_config(tree: &Tree, path: String, owner: Option<String>, config: &ConfigMap) -> Txn {
+    let mut ops: Vec<Op> = owner.map(|path| Op::Check { path, version: -1 }).into_iter().collect();
+    let data = json::config(config);
+    ops.push(match tree.get(&path) {
+        Some(znode) => {
+            let version = znode.stat().version;
+            set_data(path, data, version)
+        }
         None => create(path, Some(data)),
-    }))
+    });
+    Txn { by: By::NODE, body: Body::Multi(ops) }
 }

@@ -12,7 +12,7 @@ mod topic;
 mod topic_error;
 
 pub use broker::register_broker;
-pub use config::alter_topic_config;
+pub use config::alter_config;
 pub use controller::{claim_controller, elect_leaders};
 pub use initial::{format_cluster, is_formatted};
 pub use producer_ids::{PRODUCER_ID_BLOCK, next_producer_ids};

@@ -1,5 +1,7 @@
-//! DescribeConfigs: the effective configuration of topics and of this broker, and where each value comes from.
+//! DescribeConfigs: the effective configuration of topics, of this broker, of its logger and of consumer groups, and
+//! where each value comes from.
 
+use super::alter_configs::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use super::{Answer, Context, Reply};
 use crate::engine::{ConfigEntry, ConfigSource, ConfigType, Engine};
 use crate::kafka::codec::{
@@ -10,17 +12,15 @@ use crate::kafka::errors::ErrorCode;
 use crate::limits::KAFKA_CONFIG_RESOURCES_MAX;
 use crate::types::{NodeId, ReadError};
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-
 /// A resource's configuration in the answer, all keys and nothing beside the values.
 const TOPIC_BYTES: usize = 3 * 1024;
-const BROKER_BYTES: usize = 12 * 1024;
+const BROKER_BYTES: usize = 16 * 1024;
 
 /// How much larger synonyms, and documentation, make an answer.
 const SYNONYMS_FACTOR: usize = 3;
 const DOCUMENTATION_FACTOR: usize = 2;
 
+const ELSEWHERE: Refusal = (ErrorCode::INVALID_REQUEST, "only this broker's own configuration is known here");
 const TOO_MANY: Refusal = (ErrorCode::INVALID_REQUEST, "too many resources in one request");
 
 /// Why a resource is not described.
@@ -95,13 +95,19 @@ fn describe(engine: &Engine, resource: &DescribeConfigsResource<'_>) -> Result<V
         (TOPIC, name) => {
             engine.describe_topic(name).ok_or((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the topic does not exist"))
         }
-        (BROKER, "") => Ok(Vec::new()), // defaults for all brokers that were set while they ran: there are none
-        (BROKER, name) => name
-            .parse()
-            .ok()
-            .and_then(|id| engine.describe_broker(NodeId(id)))
-            .ok_or((ErrorCode::INVALID_REQUEST, "only this broker's own configuration is known here")),
-        _ => Err((ErrorCode::INVALID_REQUEST, "only topics and brokers have a configuration")),
+        (BROKER, "") => engine.describe_broker(None).ok_or(ELSEWHERE),
+        (BROKER, name) => {
+            let id = name.parse().map_err(|_| ELSEWHERE)?;
+            engine.describe_broker(Some(NodeId(id))).ok_or(ELSEWHERE)
+        }
+        (BROKER_LOGGER, name) => match name.parse().is_ok_and(|id| NodeId(id) == engine.node_id()) {
+            true => Ok(engine.describe_logger()),
+            false => Err(ELSEWHERE),
+        },
+        (GROUP, "") => Err((ErrorCode::INVALID_REQUEST, "a group has a name")),
+        (GROUP, _) => Ok(engine.describe_group()),
+        (CLIENT_METRICS, _) => Err((ErrorCode::INVALID_REQUEST, "no metrics of clients are collected here")),
+        _ => Err((ErrorCode::INVALID_REQUEST, "the type of resource is unknown")),
     }
 }
 
@@ -128,8 +134,11 @@ fn put_entry(out: &mut Elements<'_, '_, DescribeConfigsResourceResult<'static>>,
 pub fn source_number(source: ConfigSource) -> i8 {
     match source {
         ConfigSource::Topic => 1,
+        ConfigSource::Broker => 2,
+        ConfigSource::AllBrokers => 3,
         ConfigSource::StaticBroker => 4,
         ConfigSource::Default => 5,
+        ConfigSource::Logger => 6,
     }
 }
 

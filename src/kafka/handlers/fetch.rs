@@ -233,9 +233,9 @@ impl Fetch {
     /// Reads the partitions that have something, each its share of what memory allows.
     fn read(mut self: Box<Self>, cx: &mut Context<'_>, behind: usize) -> Answer {
         let fair = cx.out.admission.free_bytes(Purpose::Data) / 4;
-        let enough = self.largest_answer(cx);
+        let (enough, one_batch) = self.largest_answer(cx);
         let most = cx.out.admission.limit_bytes(Purpose::Data);
-        let budget = enough.min(fair.max(cx.settings.message_bytes_max)).min(most);
+        let budget = enough.min(fair.max(one_batch)).min(most);
         let Some(grant) = cx.take(Purpose::Data, budget) else { return Answer::Later(self) };
         self.data = grant;
         self.data_bytes = 0;
@@ -269,18 +269,18 @@ impl Fetch {
         self.answer(cx)
     }
 
-    /// What the answer can come to, records of one batch at least included.
-    fn largest_answer(&self, cx: &Context<'_>) -> usize {
+    /// What the answer can come to, one batch at least included, and how large that can be.
+    fn largest_answer(&self, cx: &Context<'_>) -> (usize, usize) {
         let mut total = 0usize;
-        let mut largest_log = 0;
+        let (mut largest_log, mut largest_batch) = (0, cx.settings.message_bytes_max);
         for part in self.parts.iter().filter(|part| part.is_behind()) {
             let Some(view) = part.found.ok().and_then(|key| cx.engine.partition_view(key)) else { continue };
             let log_bytes = usize::try_from(view.size_bytes).unwrap_or(usize::MAX);
             largest_log = largest_log.max(log_bytes);
+            largest_batch = largest_batch.max(view.message_bytes_max);
             total = total.saturating_add(log_bytes.min(part.max_bytes()));
         }
-        let one_batch = largest_log.min(cx.settings.message_bytes_max);
-        total.min(self.max_bytes).max(one_batch)
+        (total.min(self.max_bytes).max(largest_log.min(largest_batch)), largest_batch)
     }
 
     fn read_done(&mut self, cx: &mut Context<'_>, item: u32, result: Result<ReadData, EngineError>) {

@@ -7,6 +7,7 @@
 //! Adding an API: its messages in `codec/messages`, a file here, a row in `ROWS`. ApiVersions advertises the rows.
 
 mod acls;
+mod alter_configs;
 mod api_versions;
 mod brokers;
 mod create_partitions;
@@ -89,10 +90,16 @@ pub const ROWS: &[Row] = &[
     Row { api: Api::CreateAcls, estimate: acls::estimate, handle: acls::create },
     Row { api: Api::DeleteAcls, estimate: acls::estimate, handle: acls::delete },
     Row { api: Api::DescribeConfigs, estimate: describe_configs::estimate, handle: describe_configs::handle },
+    Row { api: Api::AlterConfigs, estimate: alter_configs::estimate_whole, handle: alter_configs::whole },
     Row { api: Api::DescribeLogDirs, estimate: describe_log_dirs::estimate, handle: describe_log_dirs::handle },
     Row { api: Api::CreatePartitions, estimate: create_partitions::estimate, handle: create_partitions::handle },
     Row { api: Api::DeleteGroups, estimate: modest, handle: delete_groups::handle },
     Row { api: Api::ElectLeaders, estimate: elect_leaders::estimate, handle: elect_leaders::handle },
+    Row {
+        api: Api::IncrementalAlterConfigs,
+        estimate: alter_configs::estimate_incremental,
+        handle: alter_configs::incremental,
+    },
     Row {
         api: Api::AlterPartitionReassignments,
         estimate: reassignments::estimate_alter,
