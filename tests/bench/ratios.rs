@@ -137,7 +137,7 @@ fn consume_against_sendfile(directory: &Path, report: &mut Report) {
 
 /// Megabytes a second that a consumer gets, looking at nothing but batch headers.
 fn read_all(address: &str, topic: &str) -> f64 {
-    let outcome = tern::cli::bench::consume::run(address, topic, tern::types::PartitionIndex(0), seconds()).unwrap();
+    let outcome = tern::cli::bench::consume::run(address, topic, &[tern::types::PartitionIndex(0)], seconds()).unwrap();
     megabytes(&outcome)
 }
 

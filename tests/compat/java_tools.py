@@ -97,7 +97,7 @@ class Tools:
     def __init__(self, version, bootstrap):
         self.version, self.bootstrap = version, bootstrap
         command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        command += ["--add-opens=java.base/java.lang=ALL-UNNAMED"]
+        command += ["--add-opens=java.base/java.lang=ALL-UNNAMED", "-Dlog4j2.level=WARN"]
         command += [f"-Dlog4j.configuration={(SOURCES / 'log4j.properties').as_uri()}", "-cp", classpath(version), "Tools"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

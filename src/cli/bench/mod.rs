@@ -5,6 +5,7 @@
 
 pub mod consume;
 mod histogram;
+pub mod latency;
 pub mod mqtt;
 pub mod produce;
 
@@ -67,7 +68,7 @@ pub enum Load {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
-    /// One consumer of one partition, from its beginning
+    /// One consumer, from the beginning
     Consume {
         /// Broker
         #[arg(long, default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
@@ -75,10 +76,28 @@ pub enum Load {
         /// Topic
         #[arg(long, default_value = "bench")]
         topic: String,
-        /// Partition
-        #[arg(long, default_value_t = 0)]
-        partition: i32,
+        /// One partition alone; all of them without it
+        #[arg(long)]
+        partition: Option<i32>,
         /// Duration at most
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+    /// From a producer to a consumer at a fixed rate, one record a request (any Kafka broker)
+    Latency {
+        /// Broker
+        #[arg(long, default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+        bootstrap: String,
+        /// Topic, which exists
+        #[arg(long, default_value = "bench")]
+        topic: String,
+        /// Records a second
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+        /// Bytes of a record, at least 8
+        #[arg(long, default_value_t = 100)]
+        bytes: usize,
+        /// Duration
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
@@ -93,7 +112,7 @@ pub fn run(load: Load) -> io::Result<()> {
             ("messages_acknowledged", on_one_thread(mqtt::run(load))?)
         }
         Load::Produce { bootstrap, topic, connections, in_flight, records, bytes, seconds } => {
-            let partitions = Cluster::connect(&bootstrap)?.topic(&topic, true)?.partitions.len() as i32;
+            let partitions = partitions(&bootstrap, &topic, true)?.len() as i32;
             let load = produce::Load {
                 address: bootstrap,
                 topic,
@@ -108,12 +127,25 @@ pub fn run(load: Load) -> io::Result<()> {
             ("records_acknowledged", on_one_thread(produce::run(load))?)
         }
         Load::Consume { bootstrap, topic, partition, seconds } => {
+            let mut partitions = partitions(&bootstrap, &topic, false)?;
+            partitions.retain(|index| partition.is_none_or(|only| *index == PartitionIndex(only)));
+            ("records_read", consume::run(&bootstrap, &topic, &partitions, Duration::from_secs(seconds))?)
+        }
+        Load::Latency { bootstrap, topic, rate, bytes, seconds } => {
             let duration = Duration::from_secs(seconds);
-            ("records_read", consume::run(&bootstrap, &topic, PartitionIndex(partition), duration)?)
+            let partitions = partitions(&bootstrap, &topic, false)?;
+            let load = latency::Load { address: bootstrap, topic, partitions, rate, record_bytes: bytes, duration };
+            ("records_consumed", latency::run(&load)?)
         }
     };
     println!("{}", outcome.report(what));
     Ok(())
+}
+
+/// The partitions of a topic, all of which the broker asked must lead; `create` lets it create the topic.
+fn partitions(bootstrap: &str, topic: &str, create: bool) -> io::Result<Vec<PartitionIndex>> {
+    let topic = Cluster::connect(bootstrap)?.topic(topic, create)?;
+    Ok(topic.partitions.iter().map(|partition| partition.index).collect())
 }
 
 /// Runs a load to its end on this thread alone.

@@ -17,7 +17,7 @@ use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp};
 const PRODUCE_VERSION: i16 = 7;
 
 /// Where the correlation id stands in a request, its length included.
-const CORRELATION_AT: usize = 8;
+pub const CORRELATION_AT: usize = 8;
 
 /// What to send.
 #[derive(Clone, Debug)]
@@ -63,7 +63,9 @@ async fn send(load: Load, number: usize, deadline: Instant) -> io::Result<(u64, 
     let mut stream = TcpStream::connect(&load.address).await?;
     stream.set_nodelay(true)?;
     let (mut input, mut output) = stream.split();
-    let mut requests: Vec<_> = (0..load.partitions).map(|partition| request(&load, partition)).collect();
+    let value = vec![b'x'; load.record_bytes];
+    let mut requests: Vec<_> =
+        (0..load.partitions).map(|partition| request(&load.topic, partition, load.records, &value)).collect();
     let mut next = number % requests.len();
     let (mut sent, mut latency) = (VecDeque::<Instant>::new(), Histogram::default());
     let (mut first, mut done, mut frame) = (0_i32, 0, vec![0; 4096]);
@@ -91,7 +93,7 @@ async fn send(load: Load, number: usize, deadline: Instant) -> io::Result<(u64, 
 }
 
 /// Correlation id, then one topic with its name, one partition with index and error code.
-fn check(answer: &[u8], correlation: i32, errors: bool, topic_bytes: usize) -> io::Result<()> {
+pub fn check(answer: &[u8], correlation: i32, errors: bool, topic_bytes: usize) -> io::Result<()> {
     if answer.get(..4) != Some(&correlation.to_be_bytes()) {
         return Err(io::Error::other("answers out of order"));
     }
@@ -102,16 +104,16 @@ fn check(answer: &[u8], correlation: i32, errors: bool, topic_bytes: usize) -> i
     Ok(())
 }
 
-fn request(load: &Load, partition: i32) -> Vec<u8> {
-    let value = vec![b'x'; load.record_bytes];
-    let record = NewRecord { timestamp: Timestamp(0), key: None, value: Some(&value), headers: &[] };
-    let mut builder = BatchBuilder::new(load.records * (load.record_bytes + 32) + 128);
-    for _ in 0..load.records {
+/// A request with one batch of so many equal records.
+pub fn request(topic: &str, partition: i32, records: usize, value: &[u8]) -> Vec<u8> {
+    let record = NewRecord { timestamp: Timestamp(0), key: None, value: Some(value), headers: &[] };
+    let mut builder = BatchBuilder::new(records * (value.len() + 32) + 128);
+    for _ in 0..records {
         builder.push(&record).expect("the builder has room for exactly these");
     }
     let batch = builder.seal(Offset(0), LeaderEpoch(-1));
     let partitions = [PartitionProduceData { index: PartitionIndex(partition), records: Some(&batch) }];
-    let topics = [TopicProduceData { name: &load.topic, partition_data: Array::of(&partitions), ..Default::default() }];
+    let topics = [TopicProduceData { name: topic, partition_data: Array::of(&partitions), ..Default::default() }];
     let request = ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data: Array::of(&topics), ..Default::default() };
     let mut bytes = Vec::with_capacity(request.size(PRODUCE_VERSION) + 64);
     write_request(&mut bytes, PRODUCE_VERSION, 0, Some("tern-bench"), &request).expect("the buffer was measured");
