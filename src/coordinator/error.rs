@@ -34,6 +34,8 @@ pub enum ErrorCode {
     /// The tree's account has no room. ZooKeeper's quota error (-125) would say more, but kazoo does not know it and
     /// drops its connection; a system error every client understands.
     TreeFull,
+    /// A hard limit below `/zookeeper/quota` is against it.
+    QuotaExceeded,
 }
 
 impl ErrorCode {
@@ -53,6 +55,7 @@ impl ErrorCode {
             ErrorCode::SessionExpired => -112,
             ErrorCode::InvalidAcl => -114,
             ErrorCode::TreeFull => -1,
+            ErrorCode::QuotaExceeded => -125,
         }
     }
 }
@@ -73,6 +76,7 @@ impl std::fmt::Display for ErrorCode {
             ErrorCode::SessionExpired => "the session has expired",
             ErrorCode::InvalidAcl => "the ACL is not valid",
             ErrorCode::TreeFull => "no room in the tree",
+            ErrorCode::QuotaExceeded => "the quota is exceeded",
         })
     }
 }

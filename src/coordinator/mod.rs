@@ -13,6 +13,7 @@ mod error;
 mod model_test;
 mod path;
 pub mod placement;
+mod quota;
 mod sessions;
 mod snapshot;
 mod stat;

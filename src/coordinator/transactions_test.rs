@@ -438,3 +438,47 @@ fn formatting() {
     assert_eq!(bench.view().topic("t").unwrap().config, config);
     assert_eq!(bench.code(second), ErrorCode::BadVersion);
 }
+
+/// Limits are counted below their path, hard ones bind clients, and nothing of it shows in a Stat or survives a failure.
+#[test]
+fn quotas() {
+    let mut bench = Bench::new();
+    let persistent = CreateMode::Persistent;
+    bench.ok(session(1));
+    bench.ok(client(1, vec![create("/q", "abc", persistent), create("/q/a", "12345", persistent)]));
+    for path in ["/zookeeper/quota/q", "/zookeeper/quota/q/zookeeper_stats"] {
+        bench.ok(client(1, vec![create(path, "", persistent)]));
+    }
+    let stats = "/zookeeper/quota/q/zookeeper_stats";
+    assert_eq!(bench.text(stats).unwrap(), "count=2,bytes=8");
+    let limits = "count=1,bytes=-1;countHardLimit=4;byteHardLimit=12";
+    bench.ok(client(1, vec![create("/zookeeper/quota/q/zookeeper_limits", limits, persistent)]));
+    bench.ok(client(1, vec![create("/q/b", "", persistent), create("/q/b/c", "1", CreateMode::Ephemeral)]));
+    assert_eq!(bench.text(stats).unwrap(), "count=4,bytes=9");
+    assert_eq!(bench.code(client(1, vec![create("/q/d", "", persistent)])), ErrorCode::QuotaExceeded);
+    assert_eq!(bench.code(client(1, vec![set("/q", "12345678")])), ErrorCode::QuotaExceeded);
+    let version = bench.stat(stats);
+    bench.ok(client(1, vec![set("/q", "123456")]));
+    assert_eq!((bench.text(stats).unwrap().as_str(), bench.stat(stats).version), ("count=4,bytes=12", version.version));
+    // A transaction that fails counts nothing; one that makes room first fits.
+    let failing = vec![delete("/q/a"), create("/q/e", "", persistent), create("/q/f", "", persistent)];
+    assert_eq!(bench.code(client(1, failing)), ErrorCode::QuotaExceeded);
+    assert_eq!(bench.text(stats).unwrap(), "count=4,bytes=12");
+    bench.ok(client(1, vec![delete("/q/a"), create("/q/e", "", persistent)]));
+    assert_eq!(bench.text(stats).unwrap(), "count=4,bytes=7");
+    bench.ok(Txn { by: By::NODE, body: Body::CloseSession { session: SessionId(1) } });
+    assert_eq!(bench.text(stats).unwrap(), "count=3,bytes=6");
+    bench.ok(session(2));
+    // The nearest limits are the ones that count, and without limits nothing does.
+    for path in
+        ["/zookeeper/quota/q/b", "/zookeeper/quota/q/b/zookeeper_limits", "/zookeeper/quota/q/b/zookeeper_stats"]
+    {
+        bench.ok(client(2, vec![create(path, "countHardLimit=2", persistent)]));
+    }
+    bench.ok(client(2, vec![create("/q/b/x", "", persistent)]));
+    assert_eq!(bench.code(client(2, vec![create("/q/b/y", "", persistent)])), ErrorCode::QuotaExceeded);
+    assert_eq!(bench.text(stats).unwrap(), "count=3,bytes=6");
+    bench.ok(client(2, vec![delete("/zookeeper/quota/q/b/zookeeper_limits")]));
+    bench.ok(client(2, vec![create("/q/b/y", "", persistent)]));
+    assert_eq!(bench.text(stats).unwrap(), "count=4,bytes=6");
+}

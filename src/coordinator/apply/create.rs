@@ -67,7 +67,10 @@ impl Apply<'_> {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         let bytes = name.len() + data.map_or(0, <[u8]>::len) + self.tree.acls().cost(acl);
-        if self.tree.has_room(1, bytes, matches!(by, By::Node { .. })) { Ok(()) } else { Err(ErrorCode::TreeFull) }
+        if !self.tree.has_room(1, bytes, matches!(by, By::Node { .. })) {
+            return Err(ErrorCode::TreeFull);
+        }
+        self.check_quota(by, path, 1, data.map_or(0, <[u8]>::len) as i64)
     }
 
     /// Nothing can fail any more.
@@ -84,6 +87,8 @@ impl Apply<'_> {
         let new = NewNode { name, data, acl, owner, zxid: self.zxid.0, time: self.time.0 };
         let index = self.tree.insert(parent, new);
         self.note(path.clone(), NodeChangeKind::Created, acl);
+        self.count_quota(&path, 1, data.map_or(0, <[u8]>::len) as i64);
+        self.begin_quota(&path, index);
         OpResult::Created { path, stat: self.stat(index) }
     }
 }

@@ -35,7 +35,8 @@ impl Apply<'_> {
     }
 
     pub(super) fn bury(&mut self, path: String, index: Index) {
-        let acl = self.tree.node(index).map_or(0, |node| node.acl);
+        let (acl, bytes) = self.tree.node(index).map_or((0, 0), |node| (node.acl, node.data().map_or(0, <[u8]>::len)));
+        self.count_quota(&path, -1, -(bytes as i64));
         self.note(path, NodeChangeKind::Deleted, acl);
         self.tree.remove(index, self.zxid.0);
     }

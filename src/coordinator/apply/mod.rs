@@ -5,6 +5,7 @@ mod check;
 mod create;
 mod delete;
 mod guard;
+mod quota;
 mod register_broker;
 mod session;
 mod set_acl;

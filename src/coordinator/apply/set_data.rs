@@ -23,8 +23,11 @@ impl Apply<'_> {
         if grows > 0 && !self.tree.has_room(0, grows, matches!(by, By::Node { .. })) {
             return Err(ErrorCode::TreeFull);
         }
+        let more = bytes(data.as_deref()) as i64 - bytes(node.data()) as i64;
+        self.check_quota(by, path, 0, more)?;
         check_version(version, current)?;
         self.tree.set_data(index, data.as_deref(), self.zxid.0, self.time.0);
+        self.count_quota(path, 0, more);
         self.note(path.to_string(), NodeChangeKind::DataChanged, list);
         Ok(OpResult::Stat(self.stat(index)))
     }

@@ -147,6 +147,23 @@ impl Tree {
         self.remember(undo);
     }
 
+    /// Other data with the same Stat: what the tree itself counts.
+    pub fn replace_data(&mut self, index: Index, data: &[u8]) {
+        self.touch(index);
+        let Some(node) = self.slab.get_mut(index) else { return };
+        let new = content(node.name(), Some(data));
+        self.content_bytes = self.content_bytes + new.len() - node.content.len();
+        let undo = Undo::Data {
+            index,
+            content: std::mem::replace(&mut node.content, new),
+            has_data: std::mem::replace(&mut node.has_data, true),
+            mzxid: node.mzxid,
+            mtime: node.mtime,
+            version: node.version,
+        };
+        self.remember(undo);
+    }
+
     /// Another ACL list, another version of it.
     pub fn set_acl(&mut self, index: Index, acl: u32) {
         self.touch(index);

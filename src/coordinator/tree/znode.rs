@@ -101,23 +101,30 @@ impl<'a> Znode<'a> {
 
     /// Znodes below, at every depth.
     pub fn descendant_count(&self) -> usize {
-        let mut count = 0;
+        self.subtree_size().0 - 1
+    }
+
+    /// Znodes, this one and all below, and the bytes of their data.
+    pub fn subtree_size(&self) -> (usize, usize) {
+        let size = |node: &Node| node.data().map_or(0, <[u8]>::len);
+        let (mut count, mut bytes) = (1, size(self.node));
         let mut next = self.node.links.first_child;
         while let Some(mut node) = self.tree.slab.get(next) {
             count += 1;
+            bytes += size(node);
             next = node.links.first_child;
             while next == super::NONE {
                 next = node.links.next_sibling;
                 if next == super::NONE {
                     match self.tree.slab.get(node.parent) {
-                        Some(_) if node.parent == self.index => return count,
+                        Some(_) if node.parent == self.index => return (count, bytes),
                         Some(parent) => node = parent,
-                        None => return count,
+                        None => return (count, bytes),
                     }
                 }
             }
         }
-        count
+        (count, bytes)
     }
 
     /// Everything else that ZooKeeper tells.

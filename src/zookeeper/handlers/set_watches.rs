@@ -2,7 +2,6 @@
 //! once, before the reply; the others are armed.
 
 use super::{Fault, Reading, canonical};
-use crate::engine::znodes::{acl, permits};
 use crate::zookeeper::codec::{EventType, SetWatches, WatchedEvent};
 use crate::zookeeper::watches::Kinds;
 
@@ -34,10 +33,7 @@ pub(super) fn answer(cx: &mut Reading<'_>, watches: &SetWatches<'_>) -> Result<(
     Ok(())
 }
 
-/// Withheld, as any event, from those who may not read the znode.
+/// Whether the znode may be read was asked when the watch was set.
 fn tell(cx: &mut Reading<'_>, kind: EventType, path: &str) {
-    let znode = cx.engine.tree().get(path);
-    if znode.is_none_or(|znode| permits(znode.acl(), acl::READ, cx.identities)) {
-        WatchedEvent::new(kind, canonical(path)).encode(cx.events);
-    }
+    WatchedEvent::new(kind, canonical(path)).encode(cx.events);
 }
