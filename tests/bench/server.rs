@@ -26,6 +26,8 @@ pub fn status_bytes(pid: u32, name: &str) -> u64 {
 pub struct Tern {
     pub child: Child,
     pub kafka: String,
+    #[allow(dead_code)] // one benchmark of several asks this door
+    pub zookeeper: String,
     pub mqtt: String,
     pub http: String,
     pub ready_after: Duration,
@@ -60,7 +62,7 @@ impl Tern {
             found.unwrap_or_else(|| panic!("no {key} in {line:?}; see {}", directory.join("node.log").display()))
         };
         let (kafka, mqtt, http) = (value("kafka="), value("mqtt="), value("http="));
-        Tern { kafka, mqtt, http, child, ready_after }
+        Tern { zookeeper: value("zookeeper="), kafka, mqtt, http, child, ready_after }
     }
 
     pub fn pid(&self) -> u32 {
