@@ -37,6 +37,7 @@ pub use errors::{AppendError, BatchFault, ReadError};
 pub use fetch::OffsetSpec;
 pub use key::PartitionKey;
 pub use partition::PartitionView;
+pub use producers::ProducerState;
 pub use settings::TopicSettings;
 pub use waiter::{Acks, Answer, AppendedAt, Door, FoundOffset, ReadData, Waiter};
 
@@ -52,7 +53,7 @@ use fetch::Lookup;
 use key::KeyTable;
 use opening::FileTask;
 use partition::{LogState, Partition};
-use producers::Producers;
+use producers::{Producers, WrittenBatch};
 use replication::{Replication, ReplicationConfig};
 use watches::Watches;
 
@@ -259,6 +260,16 @@ impl Broker {
             message_bytes_max: partition.settings.message_bytes_max,
             size_bytes: partition.log.map_or(0, |log| self.logs.size_bytes(log)),
             is_served: partition.readable().is_ok(),
+        })
+    }
+
+    /// The idempotent producers that a partition remembers.
+    pub fn producers(&self, key: PartitionKey) -> impl Iterator<Item = ProducerState> {
+        self.producers.iter(key).map(|(id, epoch, batches)| ProducerState {
+            id,
+            epoch,
+            last_sequence: batches.last().map(WrittenBatch::last_sequence),
+            last_timestamp: batches.last().map(|batch| batch.timestamp),
         })
     }
 

@@ -71,6 +71,19 @@ impl WrittenBatch {
     }
 }
 
+/// A producer as a partition remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerState {
+    /// Who.
+    pub id: ProducerId,
+    /// Which incarnation.
+    pub epoch: ProducerEpoch,
+    /// Sequence of the last record; `None` when no batch of this incarnation is remembered.
+    pub last_sequence: Option<i32>,
+    /// The last batch's highest timestamp, or the time of its append.
+    pub last_timestamp: Option<Timestamp>,
+}
+
 /// What to do with a batch that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

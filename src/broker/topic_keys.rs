@@ -86,9 +86,9 @@ impl TopicKey {
     /// Says whether `value` is longer than any value may be.
     pub fn check_length(&self, name: &str, value: &str) -> Result<(), String> {
         match value.len() > CONFIG_VALUE_BYTES_MAX {
-            true => Err(format!(
-                "Invalid value for configuration {name}: it has more than {CONFIG_VALUE_BYTES_MAX} bytes"
-            )),
+            true => {
+                Err(format!("Invalid value for configuration {name}: it has more than {CONFIG_VALUE_BYTES_MAX} bytes"))
+            }
             false => Ok(()),
         }
     }

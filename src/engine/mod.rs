@@ -33,13 +33,14 @@ pub use crate::broker::groups::{
     OffsetToCommit, Offsets, State as GroupState, SyncRequest, Synced,
 };
 pub use crate::broker::{
-    Acks, AppendError, AppendedAt, BatchFault, Door, FoundOffset, OffsetSpec, PartitionKey, PartitionView, ReadData,
-    ReadError, Waiter,
+    Acks, AppendError, AppendedAt, BatchFault, Door, FoundOffset, OffsetSpec, PartitionKey, PartitionView,
+    ProducerState, ReadData, ReadError, Waiter,
 };
 pub use crate::coordinator::ErrorCode as TreeError;
 pub use crate::coordinator::cluster;
 pub use crate::coordinator::{Cluster, PartitionState, Topic, Tree, Txn, TxnResult};
 pub use crate::effect::DiskSpace;
+pub use crate::quorum::{Described as QuorumState, MemberState as QuorumMember};
 pub use crate::record::NewRecord;
 pub use completion::{Completion, TopicDone};
 pub use configs::{
@@ -99,6 +100,21 @@ impl Engine {
     /// Who leads the quorum as far as this node knows, and in which term.
     pub fn quorum_leader(&self) -> (Option<NodeId>, Term) {
         (self.metadata.quorum().leader(), self.metadata.quorum().term())
+    }
+
+    /// The quorum's members and how far each has come, as far as this node knows.
+    pub fn describe_quorum(&self) -> QuorumState {
+        self.metadata.quorum().describe()
+    }
+
+    /// Where the members of the ensemble listen for each other: node, host, port. None of a node alone.
+    pub fn quorum_endpoints(&self) -> impl Iterator<Item = (NodeId, &str, u16)> {
+        self.config.ensemble.iter().map(|member| (member.id, member.host.as_str(), member.quorum_port))
+    }
+
+    /// The idempotent producers that a partition remembers.
+    pub fn producers(&self, key: PartitionKey) -> impl Iterator<Item = ProducerState> {
+        self.broker.producers(key)
     }
 
     /// What the tree says about brokers and topics, as this node has applied it.

@@ -16,6 +16,7 @@
 
 mod cache;
 mod deliver;
+mod described;
 mod entry;
 mod files;
 mod opening;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use raft::RawNode;
 use raft::eraftpb::Entry;
 
+pub use described::{Described, MemberState};
 pub use peer::PeerMessage;
 pub use proposals::{ProposalId, ProposeError};
 pub use snapshot_file::{Piece, SnapshotReader};

@@ -17,8 +17,14 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourcePatternType,
     ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialDeletion,
+    UserScramCredentialUpsertion,
 )
 from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern
+from kafka.admin import ConfigResource as PythonConfigResource
+from kafka.admin import ConfigResourceType
 from kafka.admin import ResourceType as PythonResourceType
 from kafka.errors import SecurityDisabledError
 from kafka.structs import TopicPartition as PythonPartition
@@ -239,3 +245,41 @@ def test_topic_partitions_in_pages(admin, python_admin):
     assert page["next_cursor"] == {"topic_name": "paged", "partition_index": 3}
     missing = python_admin.describe_topic_partitions(["not-there"])
     assert missing["topics"][0]["error_code"] == 3
+
+
+def test_quorum_producers_transactions(node, admin, python_admin):
+    """The quorum's one voter, the producers of a partition, and no transactions."""
+    make_topic(admin, "idempotent")
+    producer = Producer({"bootstrap.servers": node.kafka, "enable.idempotence": True})
+    for number in range(3):
+        producer.produce("idempotent", str(number))
+        assert producer.flush(20) == 0
+    quorum = python_admin.describe_metadata_quorum()["topics"][0]["partitions"][0]
+    assert quorum["leader_id"] == 1 and quorum["high_watermark"] > 1
+    assert [voter["replica_id"] for voter in quorum["current_voters"]] == [1]
+    partition = PythonPartition("idempotent", 0)
+    state = python_admin.describe_producers([partition])[partition].active_producers[0]
+    assert (state.producer_epoch, state.last_sequence) == (0, 2)
+    assert python_admin.list_transactions() == {1: []}
+
+
+def test_config_resources(admin, python_admin):
+    """What can be described is listed, and loggers and groups are described as far as they have anything to tell."""
+    make_topic(admin, "listed")
+    listed = python_admin.list_config_resources()
+    assert "listed" in listed["topic"] and listed["broker"] == ["1"]
+    logger = python_admin.describe_configs([PythonConfigResource(ConfigResourceType.BROKER_LOGGER, "1")])
+    assert logger["broker_logger"]["1"]["root"]["value"] == "INFO"
+
+
+def test_scram(admin):
+    """No user has credentials, and none gets any that would protect nothing."""
+    assert admin.describe_user_scram_credentials().result(10) == {}
+    credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 8192)
+    for alteration, error in [
+        (UserScramCredentialUpsertion("user", credential, b"password"), "SECURITY_DISABLED"),
+        (UserScramCredentialDeletion("user", ScramMechanism.SCRAM_SHA_256), "RESOURCE_NOT_FOUND"),
+    ]:
+        for future in admin.alter_user_scram_credentials([alteration]).values():
+            with pytest.raises(Exception, match=error):
+                future.result(10)

@@ -19,6 +19,8 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
@@ -28,6 +30,7 @@ mod heartbeat;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -38,7 +41,9 @@ mod offset_for_leader_epoch;
 pub(super) mod partitions;
 pub(super) mod produce;
 mod reassignments;
+mod scram;
 mod sync_group;
+mod transactions;
 
 use std::net::IpAddr;
 
@@ -107,7 +112,18 @@ pub const ROWS: &[Row] = &[
     },
     Row { api: Api::ListPartitionReassignments, estimate: reassignments::estimate_list, handle: reassignments::list },
     Row { api: Api::OffsetDelete, estimate: offset_delete::estimate, handle: offset_delete::handle },
+    Row { api: Api::DescribeUserScramCredentials, estimate: scram::estimate_describe, handle: scram::describe },
+    Row { api: Api::AlterUserScramCredentials, estimate: scram::estimate_alter, handle: scram::alter },
+    Row { api: Api::DescribeQuorum, estimate: describe_quorum::estimate, handle: describe_quorum::handle },
     Row { api: Api::DescribeCluster, estimate: describe_cluster::estimate, handle: describe_cluster::handle },
+    Row { api: Api::DescribeProducers, estimate: describe_producers::estimate, handle: describe_producers::handle },
+    Row { api: Api::DescribeTransactions, estimate: transactions::estimate, handle: transactions::describe },
+    Row { api: Api::ListTransactions, estimate: modest, handle: transactions::list },
+    Row {
+        api: Api::ListConfigResources,
+        estimate: list_config_resources::estimate,
+        handle: list_config_resources::handle,
+    },
     Row {
         api: Api::DescribeTopicPartitions,
         estimate: describe_topic_partitions::estimate,
