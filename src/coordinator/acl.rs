@@ -114,7 +114,6 @@ fn is_valid(id: &Id) -> bool {
         "world" => id.id == "anyone",
         "digest" => matches!(id.id.split(':').collect::<Vec<_>>()[..], [_, _]),
         "ip" => parse_ip(&id.id).is_some(),
-        "sasl" | "x509" => !id.id.is_empty(),
         _ => false,
     }
 }

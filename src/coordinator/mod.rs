@@ -95,6 +95,13 @@ pub enum NodeChangeKind {
     DataChanged,
 }
 
+impl Changes {
+    /// True when nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.cluster.is_empty() && self.sessions.is_empty()
+    }
+}
+
 impl Coordinator {
     /// What a new ensemble starts from. `seed` is any number that clients cannot guess; it never shows in a result.
     pub fn new(limits: TreeLimits, seed: u64) -> Coordinator {

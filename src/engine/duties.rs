@@ -48,6 +48,12 @@ pub(super) struct Duties {
     too_large: BTreeSet<Arc<str>>,
 }
 
+/// True for znodes that brokers keep or act on: a change of others leads to no duty.
+pub(super) fn may_concern(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    builders::FIRST_NAMES.contains(&first)
+}
+
 impl Duties {
     /// The duties of a node that is reached at these endpoints. The broker's session is as unique as `rng`.
     pub fn new(node: NodeId, endpoints: Vec<Endpoint>, rng: &mut Rng) -> Duties {

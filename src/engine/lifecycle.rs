@@ -161,7 +161,7 @@ impl Engine {
     }
 
     /// Acts on everything that the quorum has applied or given up, and on what follows from that.
-    fn follow_metadata(&mut self, now: Now, fx: &mut Effects) {
+    pub(super) fn follow_metadata(&mut self, now: Now, fx: &mut Effects) {
         if self.phase == Phase::Starting && self.metadata.is_leading() {
             self.phase = Phase::Serving;
             self.duties_wanted = true;
@@ -179,7 +179,8 @@ impl Engine {
         if !changes.cluster.is_empty() {
             self.coordination.changed();
         }
-        self.duties_wanted |= !changes.nodes.is_empty() || !changes.cluster.is_empty();
+        self.duties_wanted |=
+            !changes.cluster.is_empty() || changes.nodes.iter().any(|node| super::duties::may_concern(&node.path));
         self.znodes_changed(now, &mut changes);
         while let Some((token, result)) = self.metadata.next_result() {
             self.proposed(now, token, result);

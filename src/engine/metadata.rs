@@ -39,6 +39,8 @@ pub(super) struct Metadata {
     changes: Changes,
     is_recovered: bool,
     is_snapshot_running: bool,
+    /// Stop after each result, so that it is told before the next transaction is applied.
+    is_stepwise: bool,
     is_stopped: bool,
 }
 
@@ -70,6 +72,7 @@ impl Metadata {
             changes: Changes::default(),
             is_recovered: false,
             is_snapshot_running: false,
+            is_stepwise: false,
             is_stopped: false,
         }
     }
@@ -127,6 +130,17 @@ impl Metadata {
         std::mem::take(&mut self.changes)
     }
 
+    /// Whether nothing more is applied while a result has not been taken; `proceed` goes on then.
+    pub fn set_stepwise(&mut self, on: bool) {
+        self.is_stepwise = on;
+    }
+
+    /// Applies what waits; true when that led to results or changes.
+    pub fn proceed(&mut self, now: Now, fx: &mut Effects) -> bool {
+        self.follow(now, fx);
+        !self.results.is_empty() || !self.changes.is_empty()
+    }
+
     /// Everything proposed in this turn goes to the disk together.
     pub fn turn_end(&mut self, now: Now, fx: &mut Effects) {
         self.follow(now, fx);
@@ -178,6 +192,9 @@ impl Metadata {
             self.continue_snapshot(fx);
             if self.coordinator.is_snapshot_full() {
                 return; // the disk has to take slices first
+            }
+            if self.is_stepwise && !self.results.is_empty() {
+                return; // somebody looks at the tree as this result left it
             }
             let Some(event) = self.quorum.next_event(now, fx) else { return };
             if let Err(sentence) = self.happened(now, event, fx) {

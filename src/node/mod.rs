@@ -123,9 +123,14 @@ impl Node {
 
     /// Hands out answers until none is left: an answer may lead to new questions, and those to new answers.
     fn deliver(&mut self, now: Now, fx: &mut Effects) {
-        while let Some((waiter, completion)) = self.engine.next_completion() {
-            let (protocol, engine) = self.pair(waiter.door);
-            protocol.complete(now, waiter, completion, engine, fx);
+        loop {
+            while let Some((waiter, completion)) = self.engine.next_completion() {
+                let (protocol, engine) = self.pair(waiter.door);
+                protocol.complete(now, waiter, completion, engine, fx);
+            }
+            if !self.engine.proceed(now, fx) {
+                return;
+            }
         }
     }
 

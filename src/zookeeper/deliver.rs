@@ -12,8 +12,8 @@ use crate::metrics::METRICS;
 use crate::types::{Now, Zxid};
 
 impl ZooKeeperDoor {
-    /// An answer of the engine. A write's reply leaves behind the events up to its zxid; reads behind it wait for the
-    /// turn's end, when everything that was applied with it has been told.
+    /// An answer of the engine. A write's reply leaves behind the events up to its zxid; reads behind it follow at once,
+    /// because the engine applies nothing more before they have.
     pub(super) fn completed(
         &mut self,
         now: Now,
@@ -42,12 +42,12 @@ impl ZooKeeperDoor {
                     Answer::Fresh => return self.put(now, connection, fx),
                 };
                 self.shared.session_opened(now, &mut connection, result, engine, fx);
-                self.shared.list(&mut connection);
+                self.shared.serve(now, &mut connection, engine, fx);
             }
             (_, answer) => {
                 if let Some(write) = connection.write_mut(waiter.slot) {
                     write.answer = Some(answer);
-                    self.shared.answer_writes(now, &mut connection, fx);
+                    self.shared.serve(now, &mut connection, engine, fx);
                 }
             }
         }

@@ -190,6 +190,10 @@ impl Shared {
         fx: &mut Effects,
     ) -> Step {
         let request = Request::decode(opcode, body);
+        if opcode == Opcode::Reconfig && request.is_err() {
+            // The only malformed write that takes no zxid.
+            return self.read(now, connection, xid, opcode, body, engine, fx);
+        }
         let planned = match &request {
             Ok(request) => handlers::transaction(request),
             Err(DecodeError::Malformed | DecodeError::UnknownOpcode(_)) => Err(Code::MARSHALLING_ERROR),
@@ -290,24 +294,6 @@ impl Shared {
                 return;
             }
         }
-    }
-
-    /// Answers writes at the front of the queue, but no read behind them: other writes of the same round, which that
-    /// read would see, have yet to be told.
-    pub(super) fn answer_writes(&mut self, now: Now, connection: &mut Connection, fx: &mut Effects) {
-        while connection.stage == Stage::Open
-            && let Some(front) = connection.queue.pop_front()
-        {
-            let step = match &front.wait {
-                Wait::Write(write) if write.answer.is_some() => self.answer_write(now, connection, &front, write, fx),
-                _ => Step::Blocked,
-            };
-            if step == Step::Blocked {
-                connection.queue.push_front(front);
-                break;
-            }
-        }
-        self.list(connection);
     }
 
     fn answer_write(

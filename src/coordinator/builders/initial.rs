@@ -30,6 +30,19 @@ const PATHS: [&str; 21] = [
     "/cluster/id",
 ];
 
+/// The first parts of all paths that brokers keep or act on.
+pub const FIRST_NAMES: [&str; 9] = [
+    "admin",
+    "brokers",
+    "cluster",
+    "config",
+    "consumers",
+    "controller",
+    "controller_epoch",
+    "isr_change_notification",
+    "latest_producer_id_block",
+];
+
 /// True when nothing of it is missing.
 pub fn is_formatted(tree: &Tree) -> bool {
     PATHS.iter().all(|path| tree.get(path).is_some())

@@ -14,7 +14,7 @@ mod topic_error;
 pub use broker::register_broker;
 pub use config::alter_config;
 pub use controller::{claim_controller, elect_leaders};
-pub use initial::{format_cluster, is_formatted};
+pub use initial::{FIRST_NAMES, format_cluster, is_formatted};
 pub use producer_ids::{PRODUCER_ID_BLOCK, next_producer_ids};
 pub use topic::{TopicPlan, complete_topic, create_partitions, create_topic, delete_topic, request_deletion};
 pub use topic_error::TopicError;

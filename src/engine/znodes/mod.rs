@@ -1,8 +1,9 @@
 //! What the ZooKeeper door asks beside the five verbs: events of znodes, sessions, their expiry, and fresh reads.
 //!
 //! Invariants: events are told in the order of zxids, each once; whoever reads the tree for a client takes all events
-//! first (`next_znode_event` up to `last_zxid`), whoever answers a write takes those up to its zxid, so that no client
-//! sees a change before its event. Events wait in memory only within one step of the node: the door is woken by
+//! first (`next_znode_event` up to `last_zxid`), so that no client sees a change before its event. While events are on,
+//! a result is told before the next transaction is applied: reads that a connection has sent between two of its writes
+//! see the tree between them. Events wait in memory only within one step of the node: the door is woken by
 //! `Completion::ZnodesChanged` and takes them all. A session ends by one decision, the quorum leader's.
 
 mod expiry;
@@ -21,6 +22,7 @@ pub use sessions::PASSWORD_BYTES;
 use super::proposals::Purpose;
 use super::{Completion, Door, Engine, ProposeError, Waiter};
 use crate::coordinator::{Changes, Txn};
+use crate::effect::Effects;
 use crate::types::{Instant, Now, Rng, SessionId, Term, Zxid};
 
 /// What the tree tells whoever watches it.
@@ -112,12 +114,24 @@ impl Engine {
         self.metadata.quorum().leader().is_some()
     }
 
-    /// Switches events of znodes for the ZooKeeper door on or off.
+    /// Switches events of znodes for the ZooKeeper door on or off. While they are on, transactions are applied one after
+    /// the other by `proceed`, each when the one before it has been told.
     pub fn set_znode_events(&mut self, on: bool) {
         self.znodes.is_watched = on;
+        self.metadata.set_stepwise(on);
         if !on {
             self.znodes.events.clear();
         }
+    }
+
+    /// Applies what waited for the last answers to be told; false when nothing was left. Whoever drains
+    /// `next_completion` calls this afterwards, and begins again when it is true.
+    pub fn proceed(&mut self, now: Now, fx: &mut Effects) -> bool {
+        if !self.znodes.is_watched || !self.metadata.proceed(now, fx) {
+            return false;
+        }
+        self.follow_metadata(now, fx);
+        true
     }
 
     /// The next event of a transaction up to `zxid`.

@@ -22,6 +22,7 @@ pub enum Opcode {
     CheckWatches,
     RemoveWatches,
     CreateContainer,
+    DeleteContainer,
     CreateTtl,
     MultiRead,
     Auth,
@@ -32,6 +33,7 @@ pub enum Opcode {
     SetWatches2,
     AddWatch,
     WhoAmI,
+    CreateSession,
     CloseSession,
 }
 
@@ -55,6 +57,7 @@ const TABLE: &[(Opcode, i32, &str)] = &[
     (Opcode::CheckWatches, 17, "CHKW"),
     (Opcode::RemoveWatches, 18, "REMW"),
     (Opcode::CreateContainer, 19, "CREA"),
+    (Opcode::DeleteContainer, 20, "DELE"),
     (Opcode::CreateTtl, 21, "CREA"),
     (Opcode::MultiRead, 22, "MLTR"),
     (Opcode::Auth, 100, "AUTH"),
@@ -65,6 +68,7 @@ const TABLE: &[(Opcode, i32, &str)] = &[
     (Opcode::SetWatches2, 105, "STW2"),
     (Opcode::AddWatch, 106, "ADDW"),
     (Opcode::WhoAmI, 107, "HOMI"),
+    (Opcode::CreateSession, -10, "SESS"),
     (Opcode::CloseSession, -11, "CLOS"),
 ];
 
@@ -101,6 +105,6 @@ mod tests {
             assert_eq!(Opcode::from_code(*code), Some(*opcode));
             assert_eq!((opcode.code(), opcode.letters()), (*code, *letters));
         }
-        assert_eq!((Opcode::from_code(0), Opcode::from_code(20), Opcode::from_code(-10)), (None, None, None));
+        assert_eq!((Opcode::from_code(0), Opcode::from_code(10), Opcode::from_code(-1)), (None, None, None));
     }
 }

@@ -101,7 +101,7 @@ pub fn stat(jute: &mut Jute<'_>) -> Result<Stat, DecodeError> {
 /// One entry of an access control list, borrowed from a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AclEntry<'a> {
-    /// Any of the five rights; others are dropped.
+    /// Any of the five rights; of others eight bits are kept.
     pub perms: i32,
     /// `world`, `ip`, `digest`, `auth`, ...
     pub scheme: &'a str,
@@ -112,7 +112,7 @@ pub struct AclEntry<'a> {
 impl AclEntry<'_> {
     /// As the tree knows it.
     pub fn to_acl(self) -> Acl {
-        Acl { perms: (self.perms & 31) as u8, id: Id::new(self.scheme, self.id) }
+        Acl { perms: self.perms as u8, id: Id::new(self.scheme, self.id) }
     }
 }
 

@@ -87,6 +87,8 @@ impl<'a> Body<'a> {
             | Opcode::Auth
             | Opcode::SetWatches
             | Opcode::SetWatches2
+            | Opcode::CreateSession
+            | Opcode::DeleteContainer
             | Opcode::CloseSession => Body::Empty,
         })
     }

@@ -121,6 +121,8 @@ pub enum Request<'a> {
     },
     WhoAmI,
     CloseSession,
+    /// `CreateSession` and `DeleteContainer`, which no client may ask for.
+    Internal(Opcode),
 }
 
 impl<'a> Request<'a> {
@@ -138,9 +140,9 @@ impl<'a> Request<'a> {
             Opcode::Delete => Request::Delete { path: jute.text()?, version: jute.int()? },
             Opcode::Exists => Request::Exists { path: jute.text()?, watch: jute.bool()? },
             Opcode::GetData => Request::GetData { path: jute.text()?, watch: jute.bool()? },
-            Opcode::SetData => Request::SetData { path: jute.text()?, data: jute.buffer()?, version: jute.int()? },
+            Opcode::SetData => Request::SetData { path: written(jute)?, data: jute.buffer()?, version: jute.int()? },
             Opcode::GetAcl => Request::GetAcl { path: jute.text()? },
-            Opcode::SetAcl => Request::SetAcl { path: jute.text()?, acl: acls(jute)?, version: jute.int()? },
+            Opcode::SetAcl => Request::SetAcl { path: written(jute)?, acl: acls(jute)?, version: jute.int()? },
             Opcode::GetChildren => Request::GetChildren { path: jute.text()?, watch: jute.bool()? },
             Opcode::GetChildren2 => Request::GetChildren2 { path: jute.text()?, watch: jute.bool()? },
             Opcode::Sync => Request::Sync { path: jute.text()? },
@@ -158,7 +160,7 @@ impl<'a> Request<'a> {
             Opcode::RemoveWatches => Request::RemoveWatches { path: jute.text()?, kind: jute.int()? },
             Opcode::Auth => {
                 jute.int()?; // a type that nobody has ever looked at
-                let scheme = jute.text()?;
+                let scheme = jute.optional_text()?.unwrap_or_default();
                 Request::Auth { scheme, credentials: jute.buffer()?.unwrap_or_default() }
             }
             Opcode::SetWatches | Opcode::SetWatches2 => {
@@ -170,13 +172,14 @@ impl<'a> Request<'a> {
             Opcode::AddWatch => Request::AddWatch { path: jute.text()?, mode: jute.int()? },
             Opcode::WhoAmI => Request::WhoAmI,
             Opcode::CloseSession => Request::CloseSession,
+            Opcode::CreateSession | Opcode::DeleteContainer => Request::Internal(opcode),
         })
     }
 
     /// Which operation it is.
     pub fn opcode(&self) -> Opcode {
         match self {
-            Request::Create(opcode, _) | Request::SetWatches(opcode, _) => *opcode,
+            Request::Create(opcode, _) | Request::SetWatches(opcode, _) | Request::Internal(opcode) => *opcode,
             Request::Delete { .. } => Opcode::Delete,
             Request::Exists { .. } => Opcode::Exists,
             Request::GetData { .. } => Opcode::GetData,
@@ -246,9 +249,14 @@ impl<'a> Request<'a> {
             }
             Request::SetWatches(opcode, watches) => watches.encode(*opcode == Opcode::SetWatches2, out),
             Request::Sasl { token } => put_buffer(out, Some(token)),
-            Request::Ping | Request::WhoAmI | Request::CloseSession => {}
+            Request::Ping | Request::WhoAmI | Request::CloseSession | Request::Internal(_) => {}
         }
     }
+}
+
+/// The path of what is changed: without one it is a bad argument, as an empty one is.
+fn written<'a>(jute: &mut Jute<'a>) -> Result<&'a str, DecodeError> {
+    Ok(jute.optional_text()?.unwrap_or_default())
 }
 
 /// What a multi may hold.

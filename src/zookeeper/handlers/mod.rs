@@ -144,10 +144,24 @@ pub fn read(cx: &mut Reading<'_>, request: &Request<'_>) -> Result<(), Fault> {
 
 /// True for operations that the quorum decides, those that it can only refuse included.
 pub fn is_write(opcode: Opcode) -> bool {
-    use Opcode::{Check, Create, Create2, CreateContainer, CreateTtl, Delete, Multi, Reconfig, SetAcl, SetData};
+    use Opcode::{
+        Check, Create, Create2, CreateContainer, CreateSession, CreateTtl, Delete, DeleteContainer, Multi, Reconfig,
+        SetAcl, SetData,
+    };
     matches!(
         opcode,
-        Create | Create2 | CreateContainer | CreateTtl | Delete | SetData | SetAcl | Check | Multi | Reconfig
+        Create
+            | Create2
+            | CreateContainer
+            | CreateTtl
+            | Delete
+            | SetData
+            | SetAcl
+            | Check
+            | Multi
+            | Reconfig
+            | CreateSession
+            | DeleteContainer
     )
 }
 
@@ -155,6 +169,9 @@ pub fn is_write(opcode: Opcode) -> bool {
 pub fn transaction(request: &Request<'_>) -> Result<Body, Code> {
     match request {
         Request::Multi(ops) => Ok(multi::body(ops)),
+        // What servers ask of each other: refused as ZooKeeper refuses what is not well-formed.
+        Request::Internal(Opcode::DeleteContainer) => Err(Code::BAD_ARGUMENTS),
+        Request::Internal(_) => Err(Code::MARSHALLING_ERROR),
         // The membership is that of the `server.N` lines: ZooKeeper's answer when `reconfigEnabled` is not set.
         Request::Reconfig { .. } => Err(Code::RECONFIG_DISABLED),
         other => operation(other).map(Body::One),
