@@ -79,6 +79,27 @@ fn first_batch_whole() {
     assert_eq!(fetched(11, &world.take(consumer)).partitions, [(0, NONE, 3, 3 * batch.len())]);
 }
 
+/// What several partitions have comes in one answer when it is little, and never more than was asked for.
+#[test]
+fn little_of_many() {
+    let (mut world, producer, consumer) = begin();
+    let (small, large) = (batch(1, 10), batch(1, 50_000));
+    append(&mut world, producer, 0, &small);
+    append(&mut world, producer, 1, &small);
+    world.send(consumer, &fetch(Ask::default(), 1, "t", &[(0, 0), (1, 0)]));
+    assert_eq!(fetched(11, &world.take(consumer)).partitions, [(0, NONE, 1, small.len()), (1, NONE, 1, small.len())]);
+    for _ in 0..3 {
+        append(&mut world, producer, 0, &large);
+        append(&mut world, producer, 1, &large);
+    }
+    for batches in 1..6 {
+        let ask = Ask { max_bytes: batches * large.len() as i32, ..Ask::default() };
+        world.send(consumer, &fetch(ask, 1, "t", &[(0, 1), (1, 1)]));
+        let brought: usize = fetched(11, &world.take(consumer)).partitions.iter().map(|partition| partition.3).sum();
+        assert!(brought > 0 && brought <= batches as usize * large.len(), "{brought} of {batches} batches");
+    }
+}
+
 /// Errors of a partition are told at once, and do not hide what others have.
 #[test]
 fn errors() {

@@ -47,8 +47,12 @@ const WATCH: u32 = super::ITEMS_MAX as u32 - 1;
 /// What one partition takes in the response besides its name.
 const PARTITION_BYTES: usize = 128;
 
-/// Less is not asked of a log, whatever the share of a partition would be.
-const SHARE_BYTES_MIN: usize = 16 * 1024;
+/// Less is not asked of a log, however little it seems to have.
+const PIECE_BYTES_MIN: usize = 16 * 1024;
+
+/// A log that has more gives so much at least, and others wait for the next fetch: a piece smaller than a batch costs
+/// the whole batch, and what comes of many such pieces finds no room in the response.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// How often a fetch whose watches were refused looks for itself.
 const POLL_MS: u64 = 100;
@@ -240,23 +244,24 @@ impl Fetch {
         self.data = grant;
         self.data_bytes = 0;
         let reads = behind.min(KAFKA_FETCH_READS_MAX);
-        let share = (budget.min(self.max_bytes) / reads).max(SHARE_BYTES_MIN);
+        let share = (budget.min(self.max_bytes) / reads).max(PIECE_BYTES);
         let mut is_busy = false;
         let mut left = budget;
         for (item, part) in self.parts.iter_mut().enumerate() {
             if !part.is_behind() {
                 continue;
             }
-            if self.reading >= KAFKA_FETCH_READS_MAX || left == 0 {
+            let expected = part.expected_bytes(cx).min(share).min(part.max_bytes());
+            if self.reading >= KAFKA_FETCH_READS_MAX || left == 0 || (self.reading > 0 && left < expected / 2) {
                 break;
             }
-            let bytes = share.min(left).min(part.max_bytes());
+            let bytes = expected.max(PIECE_BYTES_MIN).min(left).min(part.max_bytes());
             match part.read(cx, item as u32, bytes) {
                 Ok(()) => self.reading += 1,
                 Err(EngineError::Busy) => is_busy = true,
                 Err(error) => part.error = read_code(&error),
             }
-            left = left.saturating_sub(bytes);
+            left = left.saturating_sub(expected);
         }
         if self.reading > 0 {
             return Answer::Later(self);
@@ -427,6 +432,15 @@ impl Part {
 
     fn max_bytes(&self) -> usize {
         usize::try_from(self.wanted.max_bytes).unwrap_or(0).max(1)
+    }
+
+    /// About how many bytes there are for it, by what a record of its log takes on average, and a quarter more.
+    fn expected_bytes(&self, cx: &Context<'_>) -> usize {
+        let Some(view) = self.found.ok().and_then(|key| cx.engine.partition_view(key)) else { return 0 };
+        let count = |from: Offset, to: Offset| u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0).max(1);
+        let each = view.size_bytes.div_ceil(count(view.log_start_offset, view.log_end_offset));
+        let all = each.saturating_mul(count(self.wanted.from, self.high_watermark));
+        usize::try_from(all.saturating_add(all / 4)).unwrap_or(usize::MAX)
     }
 
     fn read(&self, cx: &mut Context<'_>, item: u32, bytes: usize) -> Result<(), EngineError> {
