@@ -146,9 +146,9 @@ fn put_partition(
         leader_epoch: state.leader_epoch,
         replica_nodes: Array::of(&state.replicas),
         isr_nodes: Array::of(&state.isr),
-        // Eligible replicas outside the ISR are not kept, and null says so.
-        eligible_leader_replicas: None,
-        last_known_elr: None,
+        // None are kept outside the ISR. The format allows null, Kafka's Java client 4.1 does not take it.
+        eligible_leader_replicas: Some(Array::default()),
+        last_known_elr: Some(Array::default()),
         offline_replicas: Array::each(&offline),
     });
 }
