@@ -32,9 +32,11 @@ impl Broker {
             self.topics.keys().filter(|name| !cluster.topics.contains_key(*name)).cloned().collect();
         self.apply_overrides(cluster);
         for name in gone {
+            self.follow_lanes(&name, None);
             self.remove_topic(now, &name, fx);
         }
         for topic in cluster.topics.values() {
+            self.follow_lanes(&topic.name, Some(topic));
             self.apply_topic(now, topic, fx);
         }
         self.brokers_changed(now, cluster);
@@ -46,11 +48,13 @@ impl Broker {
             Change::TopicCreated { name, .. }
             | Change::PartitionsChanged { name }
             | Change::TopicConfigChanged { name } => {
+                self.follow_lanes(name, cluster.topic(name));
                 if let Some(topic) = cluster.topic(name) {
                     self.apply_topic(now, topic, fx);
                 }
             }
             Change::TopicDeleted { name, id } => {
+                self.follow_lanes(name, cluster.topic(name));
                 if self.topics.get(name).is_some_and(|topic| topic.id == *id) {
                     self.remove_topic(now, name, fx);
                 }
@@ -100,10 +104,18 @@ impl Broker {
         }
     }
 
+    /// The effective configuration of a topic that may have no partition here.
+    pub(super) fn settings_of(&self, topic: &Topic) -> Arc<TopicSettings> {
+        self.settings(&topic.config)
+    }
+
+    fn settings(&self, set: &ConfigMap) -> Arc<TopicSettings> {
+        Arc::new(TopicSettings::new(set, &self.overrides, &self.defaults, self.limits.message_bytes_max))
+    }
+
     /// The effective configuration of a topic, for this topic's partitions and for those of its former self.
     fn apply_config(&mut self, name: &Arc<str>, id: TopicId, set: &ConfigMap) {
-        let settings =
-            Arc::new(TopicSettings::new(set, &self.overrides, &self.defaults, self.limits.message_bytes_max));
+        let settings = self.settings(set);
         let fresh = LocalTopic { id, keys: Vec::new(), settings: settings.clone() };
         let topic = self.topics.entry(name.clone()).or_insert(fresh);
         self.topic_names.insert(id, name.clone());

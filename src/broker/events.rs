@@ -16,7 +16,7 @@ impl Broker {
         result: Result<DiskDone, DiskError>,
         fx: &mut Effects,
     ) -> bool {
-        self.replication.now = now.mono;
+        self.replication.at(now);
         if self.file_done(now, ticket, &result, fx) {
             self.take_events(now, fx);
             return true;

@@ -13,6 +13,21 @@ impl PartitionKey {
         PartitionKey((index as u32) << 16 | generation as u32)
     }
 
+    /// The same place in the table of lanes, whose keys are not those of partitions.
+    pub(super) const fn published(self) -> PartitionKey {
+        PartitionKey(self.0 | PUBLISHED)
+    }
+
+    /// The key in the table itself.
+    pub(super) const fn local(self) -> PartitionKey {
+        PartitionKey(self.0 & !PUBLISHED)
+    }
+
+    /// Names a lane (`Broker::publish_key`), no partition.
+    pub(super) const fn is_published(self) -> bool {
+        self.0 & PUBLISHED != 0
+    }
+
     const fn index(self) -> usize {
         (self.0 >> 16) as usize
     }
@@ -21,6 +36,9 @@ impl PartitionKey {
         self.0 as u16
     }
 }
+
+/// Tables have at most half of the places, so that this bit is free.
+const PUBLISHED: u32 = 1 << 31;
 
 /// Values by `PartitionKey`: looked up by index, checked by generation.
 #[derive(Debug)]
@@ -36,14 +54,14 @@ impl<T> Default for KeyTable<T> {
 }
 
 impl<T> KeyTable<T> {
-    /// Adds a value; `None` when all 65,536 places are taken.
+    /// Adds a value; `None` when all 32,768 places are taken.
     pub fn insert(&mut self, value: T) -> Option<PartitionKey> {
         if let Some(index) = self.free.pop() {
             let (generation, place) = self.places.get_mut(index as usize)?;
             *place = Some(value);
             return Some(PartitionKey::new(index, *generation));
         }
-        let index = u16::try_from(self.places.len()).ok()?;
+        let index = u16::try_from(self.places.len()).ok().filter(|index| *index < 1 << 15)?;
         self.places.push((0, Some(value)));
         Some(PartitionKey::new(index, 0))
     }

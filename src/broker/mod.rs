@@ -13,6 +13,7 @@ mod changes;
 mod errors;
 mod events;
 mod fetch;
+mod forward;
 mod high_watermark;
 mod identity;
 mod key;
@@ -50,6 +51,7 @@ use crate::memory::Account;
 use crate::types::{Instant, NodeId, Now, Offset, PartitionIndex, Ticket, Timers, Timestamp, TopicId};
 use changes::LocalTopics;
 use fetch::Lookup;
+use forward::Forwarding;
 use key::KeyTable;
 use opening::FileTask;
 use partition::{LogState, Partition};
@@ -70,6 +72,8 @@ pub struct BrokerLimits {
     pub reads_max: usize,
     /// Idempotent producers remembered.
     pub producers_max: usize,
+    /// Partitions that records are published to for clients that know no leaders.
+    pub lanes_max: usize,
 }
 
 impl BrokerLimits {
@@ -81,6 +85,7 @@ impl BrokerLimits {
             watches_max: memory.connections_max * limits::WATCHES_PER_CONNECTION,
             reads_max: limits::READS_MAX,
             producers_max: memory.producers_max,
+            lanes_max: memory.partitions_max,
         }
     }
 }
@@ -124,6 +129,7 @@ pub struct Broker {
     /// Acknowledged batches are told to the MQTT door.
     has_tails: bool,
     replication: Replication,
+    forwarding: Forwarding,
     /// Topics of the tree when strays were looked for.
     strays_of: BTreeSet<TopicId>,
     file_tasks: BTreeMap<Ticket, FileTask>,
@@ -190,6 +196,7 @@ impl Broker {
             is_identified: false,
             has_tails: false,
             replication: Replication::new(replication),
+            forwarding: Forwarding::default(),
             is_full: false,
             is_stopping: false,
             is_stopped: false,
@@ -285,18 +292,31 @@ impl Broker {
                         log_append_time: due.log_append_time,
                         log_start_offset: partition.log_start,
                     };
+                    if self.append_served(due.waiter, Ok(())) {
+                        continue;
+                    }
                     return Some((due.waiter, Answer::Appended(Ok(at))));
                 }
                 partition.is_queued = false;
             }
             self.ready.pop_front();
         }
-        self.answers.pop_front()
+        loop {
+            match self.answers.pop_front()? {
+                (waiter, Answer::Appended(result)) => {
+                    if !self.append_served(waiter, result.as_ref().map(|_| ())) {
+                        return Some((waiter, Answer::Appended(result)));
+                    }
+                }
+                other => return Some(other),
+            }
+        }
     }
 
     /// Hands over what gathered in this turn: open batches to the logs, the logs' writes to the disk.
     pub fn turn_end(&mut self, now: Now, fx: &mut Effects) {
-        self.replication.now = now.mono;
+        self.replication.at(now);
+        self.forward(now);
         self.seal_all(now);
         self.logs.turn_end(now, fx);
         self.take_events(now, fx);
@@ -306,11 +326,13 @@ impl Broker {
     /// Does what is due by time.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         self.producers.expire(now.mono);
-        self.replication.now = now.mono;
+        self.replication.at(now);
         self.retry(now, fx);
         self.logs.on_time(now, fx);
         self.take_events(now, fx);
         self.fetch_paused(now);
+        self.forward_paused(now);
+        self.forward(now);
         self.look_at_followers();
         self.replicate(fx);
     }
@@ -322,6 +344,7 @@ impl Broker {
             self.producers.next_expiry(),
             self.retries.earliest(),
             self.replication.next_deadline(),
+            self.forwarding.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use crate::limits::OPEN_BATCH_BYTES_MAX;
 use crate::memory::{Account, Grant};
-use crate::record::{BatchBuilder, HEADER_BYTES, NewRecord};
+use crate::record::{BatchBuilder, HEADER_BYTES, NewRecord, Producer};
 use crate::types::{LeaderEpoch, Offset};
 
 /// Why a record was not taken.
@@ -66,6 +66,17 @@ impl OpenBatch {
             }
             Err(_) => Err(NotTaken::Full),
         }
+    }
+
+    /// How many it has taken.
+    pub fn record_count(&self) -> u32 {
+        self.builder.record_count()
+    }
+
+    /// Closes it under a producer's name; whoever appends it sets offset and epoch.
+    pub fn seal_as(mut self, producer: Producer) -> (BytesMut, Grant) {
+        self.builder.set_producer(producer);
+        self.seal(LeaderEpoch::NONE)
     }
 
     /// Closes it: the batch with its CRC, and what accounts for it.

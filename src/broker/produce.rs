@@ -66,7 +66,7 @@ impl Broker {
         Ok(at)
     }
 
-    /// Appends one record to the partition's open batch. See `Engine::append_record`.
+    /// Appends one record to the partition's open batch, or to the lane of a `publish_key`. See `Engine::append_record`.
     #[inline]
     pub fn append_record(
         &mut self,
@@ -76,6 +76,9 @@ impl Broker {
         waiter: Option<Waiter>,
     ) -> Result<Offset, AppendError> {
         self.check_room(waiter)?;
+        if key.is_published() {
+            return self.publish(key, &record, waiter).map(|()| Offset(-1));
+        }
         let offset = match self.push(key, &record) {
             Err(Pushed::Full) => {
                 self.seal(now, key);

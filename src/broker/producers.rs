@@ -94,7 +94,7 @@ pub enum Verdict {
 }
 
 /// A sequence number `count` further: they go round from 2^31-1 to 0.
-fn sequence_plus(sequence: i32, count: i32) -> i32 {
+pub(super) fn sequence_plus(sequence: i32, count: i32) -> i32 {
     (sequence as i64 + count as i64).rem_euclid(1 << 31) as i32
 }
 

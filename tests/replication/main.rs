@@ -34,11 +34,12 @@ fn run(seed: u64, steps: usize) -> World {
 /// Whatever breaks, nothing acknowledged is lost; whatever heals, converges.
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let mut totals = [0; 6];
+    let mut totals = [0; 7];
     for seed in seeds() {
         let world = run(seed, 6000);
         let counts = [
             world.acknowledged.len() as u32,
+            world.publications.len() as u32,
             world.controller.elections,
             world.controller.shrinks,
             world.controller.expansions,
@@ -47,7 +48,7 @@ fn nothing_acknowledged_is_lost() {
         ];
         totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
     }
-    println!("acknowledged, elections, shrinks, expansions, crashes, failed rounds: {totals:?}");
+    println!("acknowledged, published, elections, shrinks, expansions, crashes, failed rounds: {totals:?}");
     let enough = seeds().count() as u32;
     assert!(enough < 20 || totals.iter().all(|total| *total >= enough), "the faults do not happen: {totals:?}");
 }

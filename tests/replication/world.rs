@@ -1,7 +1,7 @@
 //! Brokers, their disks, the links between them and their clients, driven one small step at a time; checks what must
 //! hold on the way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,8 @@ use tern::log::{Logs, LogsConfig, job};
 use tern::memory::{Account, Grant};
 use tern::record::{BatchBuilder, Batches, NewRecord, open};
 use tern::types::{
-    ConnId, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Rng, Slot, Ticket, Timestamp, crc32c,
+    ConnId, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Rng, Slot, Ticket,
+    Timestamp, crc32c,
 };
 
 use super::controller::{Controller, TOPIC};
@@ -42,6 +43,10 @@ pub struct Node {
     is_connected: bool,
     produced: BTreeMap<u32, Produced>,
     reads: BTreeMap<u32, (usize, Offset)>,
+    /// What was published by this node's clients and is not answered.
+    published: BTreeMap<u32, Produced>,
+    /// A publisher for each partition; a new one in each life.
+    publishers: [u64; PARTITIONS],
 }
 
 pub struct World {
@@ -56,6 +61,9 @@ pub struct World {
     /// What a consumer has seen.
     seen: BTreeMap<(usize, Offset), Vec<u8>>,
     next_slot: u32,
+    next_publisher: u64,
+    /// Publishers were told that these are durable.
+    pub publications: Vec<Produced>,
     pub trace: u32,
     pub crashes: u32,
     pub spoils: u32,
@@ -72,6 +80,8 @@ impl World {
             is_connected: true,
             produced: BTreeMap::new(),
             reads: BTreeMap::new(),
+            published: BTreeMap::new(),
+            publishers: [0; PARTITIONS],
         };
         let mut rng = Rng::new(seed);
         let min_insync = 1 + rng.below(2) as usize;
@@ -84,6 +94,8 @@ impl World {
             acknowledged: BTreeMap::new(),
             seen: BTreeMap::new(),
             next_slot: 0,
+            next_publisher: 0,
+            publications: Vec::new(),
             trace: 0,
             crashes: 0,
             spoils: 0,
@@ -116,6 +128,10 @@ impl World {
         let node = &mut self.nodes[which];
         node.seen = self.controller.log.len();
         node.broker = Some(broker);
+        for publisher in &mut node.publishers {
+            self.next_publisher += 1;
+            *publisher = self.next_publisher;
+        }
         for other in NODES.iter().filter(|other| **other != id) {
             self.links.insert((id, *other), None);
         }
@@ -129,6 +145,7 @@ impl World {
         node.lanes.clear();
         node.produced.clear();
         node.reads.clear();
+        node.published.clear();
         node.disk.power_cut(&mut self.rng);
         node.disk.capacity_bytes = None;
         let id = node.id;
@@ -159,6 +176,11 @@ impl World {
                 queue.push_back((bytes, grant));
             }
         }
+        if broker.wants_producer_id() {
+            // Every life has its own, as the coordinator gives them out.
+            self.next_publisher += 1;
+            broker.published_as(Some((ProducerId(self.next_publisher as i64), ProducerEpoch(0))));
+        }
         while let Some(wish) = broker.next_wish() {
             let partition = broker.view(wish.partition).unwrap().index.0 as usize;
             self.spoils += wish.raises_epoch as u32;
@@ -184,6 +206,11 @@ impl World {
     fn answered(&mut self, which: usize, slot: u32, answer: Answer) {
         match answer {
             Answer::Appended(result) => {
+                if let Some(published) = self.nodes[which].published.remove(&slot) {
+                    // Nothing here makes a leader refuse for good: whoever publishes waits, or its board dies.
+                    result.expect("a publication is never refused");
+                    return self.publications.push(published);
+                }
                 let Some((partition, value)) = self.nodes[which].produced.remove(&slot) else { return };
                 if let Ok(at) = result {
                     let place = (partition, at.base_offset);
@@ -236,6 +263,24 @@ impl World {
         });
         if let (Some(Some(_)), true) = (appended, waiter.is_some()) {
             self.nodes[which].produced.insert(slot, (partition, value));
+        }
+    }
+
+    /// A client of the board, which knows no leaders, publishes the next number of its series.
+    fn publish(&mut self, which: usize) {
+        let partition = self.rng.below(PARTITIONS as u64) as usize;
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let value = format!("published {} {slot}", self.nodes[which].publishers[partition]).into_bytes();
+        let topic = self.controller.now.topics[TOPIC].clone();
+        let wall = self.at().wall;
+        let taken = self.with(which, |broker, now, _| {
+            let key = broker.publish_key(&topic, PartitionIndex(partition as i32))?;
+            let record = NewRecord { timestamp: wall, key: None, value: Some(&value), headers: &[] };
+            broker.append_record(now, key, record, Some(waiter(slot))).ok()
+        });
+        if let Some(Some(_)) = taken {
+            self.nodes[which].published.insert(slot, (partition, value));
         }
     }
 
@@ -351,7 +396,8 @@ impl World {
                 let micros = self.rng.below(20_000);
                 self.pass_time(micros);
             }
-            2..=5 => self.produce(which),
+            2..=3 => self.produce(which),
+            4..=5 => self.publish(which),
             6 => self.consume(which),
             7..=13 => {
                 self.with(which, |broker, now, fx| broker.turn_end(now, fx));
@@ -402,6 +448,7 @@ impl World {
                 self.see_change(which);
                 if round < 200 {
                     self.produce(which);
+                    self.publish(which);
                 }
                 self.with(which, |broker, now, fx| broker.turn_end(now, fx));
                 self.disk_step(which);
@@ -436,9 +483,32 @@ impl World {
             let contents: Vec<Vec<u8>> = (0..3).map(|which| self.content(which, partition)).collect();
             assert!(contents.iter().all(|content| *content == contents[0]), "replicas of {partition} differ");
             let records: BTreeMap<Offset, Vec<u8>> = records(&contents[0]).into_iter().collect();
+            self.check_publishers(partition, records.values());
             for ((_, offset), value) in self.seen.iter().filter(|((of, _), _)| *of == partition) {
                 assert_eq!(records.get(offset), Some(value), "partition {partition} offset {offset} is lost");
             }
+        }
+    }
+
+    /// What was published is there once, and in the order of each publisher.
+    fn check_publishers<'a>(&self, partition: usize, values: impl Iterator<Item = &'a Vec<u8>>) {
+        let mut last: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut found = BTreeSet::new();
+        for value in values {
+            let text = std::str::from_utf8(value).unwrap();
+            let Some((publisher, number)) = text.strip_prefix("published ").and_then(|rest| rest.split_once(' '))
+            else {
+                continue;
+            };
+            let before = last.insert(publisher.parse().unwrap(), number.parse().unwrap());
+            assert!(before.is_none_or(|before| before < number.parse().unwrap()), "partition {partition}: {text}");
+            found.insert(value.clone());
+        }
+        for (_, value) in self.publications.iter().filter(|(of, _)| *of == partition) {
+            assert!(found.contains(value), "partition {partition}: {:?} is lost", String::from_utf8_lossy(value));
+        }
+        for node in &self.nodes {
+            assert!(node.published.is_empty(), "partition {partition}: a publisher still waits");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::types::{LeaderEpoch, NodeId, Now, Offset};
 impl Broker {
     /// A data link has come up: what was asked over the last one is asked again.
     pub fn link_up(&mut self, now: Now, node: NodeId) {
-        self.replication.now = now.mono;
+        self.replication.at(now);
         self.replication.links.up(node);
         self.greeted(node);
     }
@@ -30,7 +30,7 @@ impl Broker {
 
     /// A data link is gone, with whatever was on its way.
     pub fn link_down(&mut self, now: Now, node: NodeId) {
-        self.replication.now = now.mono;
+        self.replication.at(now);
         self.replication.links.down(node);
         self.link_changed(node);
     }
@@ -38,7 +38,7 @@ impl Broker {
     /// Takes messages of another broker; the caller vouches for who sent them. `grant` covers the bytes. What follows
     /// upon something that makes no sense is not looked at.
     pub fn peer_messages(&mut self, now: Now, from: NodeId, bytes: &Bytes, mut grant: Grant, fx: &mut Effects) {
-        self.replication.now = now.mono;
+        self.replication.at(now);
         let mut rest = &bytes[..];
         while let Some((message, after)) = Message::read(rest) {
             self.peer_message(now, from, message, bytes, &mut grant, fx);
@@ -60,7 +60,10 @@ impl Broker {
         fx: &mut Effects,
     ) {
         match message {
-            Message::Hello => self.greeted(from),
+            Message::Hello => {
+                self.forget_refused(from);
+                self.greeted(from);
+            }
             Message::Fetch { at, number, from: offset, last_epoch, durable } => {
                 self.fetch_arrived(from, at, super::Asked { number, from: offset, last_epoch }, durable, fx);
             }
@@ -85,6 +88,11 @@ impl Broker {
                     self.pause(now, key);
                 }
             }
+            Message::Append { at, number, batch } => {
+                let part = grant.split(batch.len());
+                self.append_arrived(now, from, at, number, batch, part);
+            }
+            Message::Appended { at, number, taken } => self.lane_answered(now, at, number, taken),
             Message::Mark { at, marks } => {
                 if let Some((key, _)) = self.followed(from, at) {
                     self.told(key, marks, fx);
@@ -353,6 +361,8 @@ impl Broker {
     /// What was known over the last link is not known any more.
     fn link_changed(&mut self, node: NodeId) {
         self.replication.crowded.retain(|(of, _)| *of != node);
+        self.forget_served(node);
+        self.rewind_lanes(node);
         for (_, partition) in self.partitions.iter_mut() {
             let Some(replicated) = &mut partition.replicated else { continue };
             if partition.is_leader {

@@ -8,6 +8,9 @@
 //!            <------- Records | Diverged | OutOfRange | NotHere      exactly one for each Fetch
 //!    Durable(durable) ----------------------->        whenever more of it is on the follower's disk
 //!            <------- Mark                            the high watermark has moved and nobody fetched since
+//! any board
+//!    Append ------------------------------->        a batch of its clients (`broker::forward`)
+//!            <------- Appended                        when it is acknowledged, or why not
 //! ```
 //!
 //! Each message names the partition and the leader epoch it was meant in; in another epoch it means nothing and is
@@ -18,6 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::broker::forward::Taken;
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 
 /// A partition in one leadership.
@@ -31,7 +35,7 @@ pub struct At {
     pub epoch: LeaderEpoch,
 }
 
-/// One message. `Fetch` and `Durable` go to the leader, the others to a follower.
+/// One message. `Fetch`, `Durable` and `Append` go to the leader, the others come from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message<'a> {
     /// I have a new link to you: what you asked of me over the last one is forgotten.
@@ -50,6 +54,10 @@ pub enum Message<'a> {
     NotHere { at: At, number: u32 },
     /// The marks have moved.
     Mark { at: At, marks: Told },
+    /// To the leader: a batch of clients of mine, with a producer id and sequence number.
+    Append { at: At, number: u32, batch: &'a [u8] },
+    /// What became of it.
+    Appended { at: At, number: u32, taken: Taken },
 }
 
 /// What a leader tells of its marks.
@@ -104,6 +112,8 @@ mod tests {
             Message::OutOfRange { at, number: 0, start: Offset(77) },
             Message::NotHere { at, number: 2 },
             Message::Mark { at, marks },
+            Message::Append { at, number: 3, batch: b"batch" },
+            Message::Appended { at, number: 3, taken: Taken::Gap },
         ];
         let mut wire = Vec::new();
         for message in &messages {

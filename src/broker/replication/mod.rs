@@ -36,7 +36,7 @@ pub use message::{At, Message, Told};
 
 use super::PartitionKey;
 use crate::coordinator::cluster::{PartitionState, Replicas};
-use crate::types::{Instant, LeaderEpoch, NodeId, Offset, Timers};
+use crate::types::{Instant, LeaderEpoch, NodeId, Now, Offset, Timers};
 use followers::{Asked, Followers};
 use links::Links;
 
@@ -44,7 +44,7 @@ use links::Links;
 pub(super) const REPLICA_READ_BYTES: usize = 256 * 1024;
 
 /// Whoever waits for room on a link looks again after so long.
-pub(super) const ROOM_MS: u64 = 2;
+pub(in crate::broker) const ROOM_MS: u64 = 2;
 
 /// A follower that could not go on tries again after so long.
 pub(super) const RETRY_MS: u64 = 100;
@@ -65,7 +65,8 @@ pub(super) struct Replication {
     pub alive: BTreeSet<NodeId>,
     /// Until when this node's session surely lives; none: it needs none.
     pub lease: Option<Instant>,
-    /// The moment of the current step.
+    /// The moment of the current step, by both clocks and by the one that is asked most.
+    pub clock: Now,
     pub now: Instant,
     /// Partitions led here with something new for parked fetches.
     pub grown: Vec<PartitionKey>,
@@ -163,6 +164,7 @@ impl Replication {
             links: Links::default(),
             alive: BTreeSet::new(),
             lease: None,
+            clock: Now::default(),
             now: Instant(0),
             grown: Vec::new(),
             moved: Vec::new(),
@@ -173,6 +175,12 @@ impl Replication {
             paused: Timers::default(),
             next_look: None,
         }
+    }
+
+    /// A step begins.
+    pub fn at(&mut self, now: Now) {
+        self.clock = now;
+        self.now = now.mono;
     }
 
     /// Whether this node may acknowledge what others hold too.

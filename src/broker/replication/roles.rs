@@ -12,7 +12,7 @@ impl Broker {
     /// Until when this node's session surely lives; `None` for a node that needs no session to lead. A lease that was
     /// renewed lets acknowledgements go on.
     pub fn set_lease(&mut self, now: Now, lease: Option<Instant>) {
-        self.replication.now = now.mono;
+        self.replication.at(now);
         let was_held = self.replication.may_acknowledge();
         self.replication.lease = lease;
         if !was_held && self.replication.may_acknowledge() {
@@ -34,7 +34,7 @@ impl Broker {
 
     /// Brokers came or went: one that is gone leaves the ISRs at once.
     pub(in crate::broker) fn brokers_changed(&mut self, now: Now, cluster: &Cluster) {
-        self.replication.now = now.mono;
+        self.replication.at(now);
         self.replication.alive = cluster.brokers.keys().copied().collect();
         let led: Vec<PartitionKey> =
             self.partitions.iter().filter(|(_, partition)| partition.is_led()).map(|(key, _)| key).collect();
@@ -45,7 +45,7 @@ impl Broker {
 
     /// Leader, epoch, ISR and assignment as the tree has them; the partition knows its own part already.
     pub(in crate::broker) fn apply_replication(&mut self, now: Now, key: PartitionKey, state: &PartitionState) {
-        self.replication.now = now.mono;
+        self.replication.at(now);
         let (node, tails) = (self.node, self.has_tails);
         let Some(partition) = self.partitions.get_mut(key) else { return };
         let is_alone = state.replicas.len() <= 1 && state.leader.is_none_or(|leader| leader == node);

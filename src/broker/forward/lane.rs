@@ -1,0 +1,147 @@
+//! The batches that wait for one partition, in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::IN_FLIGHT_MAX;
+use crate::broker::open_batch::{NotTaken, OpenBatch};
+use crate::broker::producers::sequence_plus;
+use crate::broker::{TopicSettings, Waiter};
+use crate::coordinator::PartitionState;
+use crate::memory::{Account, Grant};
+use crate::record::{NewRecord, Producer};
+use crate::types::{LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId};
+
+/// A batch that is not acknowledged yet.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    /// The lane's own count.
+    pub number: u32,
+    pub batch: Bytes,
+    /// Covers `batch`.
+    #[allow(dead_code)] // held, not read
+    pub grant: Grant,
+    pub waiters: Vec<Waiter>,
+}
+
+/// What is published to one partition.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub topic: Arc<str>,
+    pub topic_id: TopicId,
+    pub index: PartitionIndex,
+    pub settings: Arc<TopicSettings>,
+    pub leader: Option<NodeId>,
+    pub epoch: LeaderEpoch,
+    /// It stands in the queue of those with something to do.
+    pub is_busy: bool,
+    open: Option<(OpenBatch, Vec<Waiter>)>,
+    queue: VecDeque<Sealed>,
+    /// How many of the queue's front are sent to the leader in this leadership.
+    sent: usize,
+    next_sequence: i32,
+    next_number: u32,
+}
+
+impl Lane {
+    pub fn new(
+        topic: Arc<str>,
+        topic_id: TopicId,
+        index: PartitionIndex,
+        state: &PartitionState,
+        settings: Arc<TopicSettings>,
+    ) -> Lane {
+        Lane {
+            topic,
+            topic_id,
+            index,
+            settings,
+            leader: state.leader,
+            epoch: state.leader_epoch,
+            is_busy: false,
+            open: None,
+            queue: VecDeque::new(),
+            sent: 0,
+            next_sequence: 0,
+            next_number: 0,
+        }
+    }
+
+    /// True when the leadership is another one: everything is to be sent again.
+    pub fn follow(&mut self, state: &PartitionState) -> bool {
+        let is_new = (self.leader, self.epoch) != (state.leader, state.leader_epoch);
+        (self.leader, self.epoch) = (state.leader, state.leader_epoch);
+        if is_new {
+            self.sent = 0;
+        }
+        is_new
+    }
+
+    /// Takes a record into the open batch, or changes nothing.
+    pub fn push(&mut self, record: &NewRecord<'_>, waiter: Option<Waiter>, account: &Account) -> Result<(), NotTaken> {
+        let bytes_max = self.settings.message_bytes_max;
+        let (open, waiters) = self.open.get_or_insert_with(|| (OpenBatch::new(Offset(0), bytes_max), Vec::new()));
+        open.push(record, account)?;
+        waiters.extend(waiter);
+        Ok(())
+    }
+
+    /// Closes the open batch and queues it.
+    pub fn seal(&mut self, (id, epoch): (ProducerId, ProducerEpoch)) {
+        let Some((open, waiters)) = self.open.take().filter(|(open, _)| !open.is_empty()) else { return };
+        let producer = Producer { id, epoch, base_sequence: self.next_sequence };
+        self.next_sequence = sequence_plus(self.next_sequence, open.record_count() as i32);
+        let (batch, grant) = open.seal_as(producer);
+        self.queue.push_back(Sealed { number: self.next_number, batch: batch.freeze(), grant, waiters });
+        self.next_number = self.next_number.wrapping_add(1);
+    }
+
+    /// The next batch to send, when there is one and the leader may have one more; `sent_one` follows.
+    pub fn next_to_send(&self) -> Option<&Sealed> {
+        self.queue.get(self.sent).filter(|_| self.sent < IN_FLIGHT_MAX)
+    }
+
+    /// It was sent.
+    pub fn sent_one(&mut self) {
+        self.sent += 1;
+    }
+
+    /// Nothing that was sent is answered for: all of it is to be sent again.
+    pub fn rewind(&mut self) {
+        self.sent = 0;
+    }
+
+    /// True when only the first batch is on its way, so that nothing before it can be missing.
+    pub fn sent_only(&self, number: u32) -> bool {
+        self.queue.front().is_some_and(|first| first.number == number)
+    }
+
+    /// The batch with that number is acknowledged, and with it whatever stands before it.
+    pub fn acknowledged(&mut self, number: u32) -> Vec<Waiter> {
+        let Some(at) = self.queue.iter().position(|sealed| sealed.number == number) else { return Vec::new() };
+        self.sent = self.sent.saturating_sub(at + 1);
+        self.queue.drain(..=at).flat_map(|sealed| sealed.waiters).collect()
+    }
+
+    /// The leader will never take the batch with that number.
+    pub fn refused(&mut self, number: u32) -> Vec<Waiter> {
+        let Some(at) = self.queue.iter().position(|sealed| sealed.number == number) else { return Vec::new() };
+        self.sent = 0;
+        self.queue.remove(at).map(|sealed| sealed.waiters).unwrap_or_default()
+    }
+
+    /// Forgets everything, sequence numbers too: what follows is of another producer.
+    pub fn restart(&mut self) -> Vec<Waiter> {
+        self.sent = 0;
+        self.next_sequence = 0;
+        self.queue.drain(..).flat_map(|sealed| sealed.waiters).collect()
+    }
+
+    /// Whoever waits for anything here.
+    pub fn into_waiters(self) -> impl Iterator<Item = Waiter> {
+        let open = self.open.into_iter().flat_map(|(_, waiters)| waiters);
+        self.queue.into_iter().flat_map(|sealed| sealed.waiters).chain(open)
+    }
+}

@@ -1,0 +1,194 @@
+//! Publishing to a partition of an ensemble, whoever leads it: records are gathered into batches with a producer id and
+//! sequence numbers, sent to the leader, and sent again, as they are, when leader or link change. The leader drops what it
+//! has, so that a record is neither lost nor doubled nor overtaken by one that came later.
+//!
+//! ```text
+//! append_record -> Lane.open --turn end--> Lane.queue --Append--> leader: produce, wait for the high watermark
+//!                                             ^  |                                  |
+//!                          from the front again  +-- waiters answered <--Appended---+
+//! ```
+//!
+//! Invariants: a lane's batches are numbered without gaps and leave it in that order; at most `IN_FLIGHT_MAX` are sent and
+//! not answered, as many as a leader remembers of a producer; a batch keeps its bytes until it is answered; all of them
+//! are granted; a leader that sends a batch back takes none that follows it before it has come again, because it takes
+//! whatever a producer begins with that it does not know. Called by `engine`, for doors whose clients have no idea of leaders (MQTT).
+
+mod answer;
+mod lane;
+mod send;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::key::KeyTable;
+use super::open_batch::NotTaken;
+use super::replication::At;
+use super::{AppendError, BatchFault, Broker, PartitionKey, Waiter};
+use crate::coordinator::Topic;
+use crate::record::NewRecord;
+use crate::types::{Instant, NodeId, Now, PartitionIndex, ProducerEpoch, ProducerId, Timers, TopicId};
+use lane::Lane;
+pub use send::Taken;
+
+/// Batches of a lane that are sent and not answered.
+const IN_FLIGHT_MAX: usize = super::producers::BATCHES_PER_PRODUCER;
+
+/// What a leader did not take is sent again after so long.
+const RETRY_MS: u64 = 50;
+
+/// Everything that is published through this node.
+#[derive(Debug, Default)]
+pub(super) struct Forwarding {
+    producer: Option<(ProducerId, ProducerEpoch)>,
+    is_producer_asked: bool,
+    lanes: KeyTable<Lane>,
+    by_partition: BTreeMap<(TopicId, PartitionIndex), PartitionKey>,
+    /// Lanes with an open batch, or something to send.
+    busy: VecDeque<PartitionKey>,
+    paused: Timers<PartitionKey>,
+    /// Batches that this node appends for others: who waits for the answer.
+    serving: BTreeMap<u32, (NodeId, At, u32)>,
+    /// The batch of a lane elsewhere that was told to come again: nothing behind it is taken before it.
+    refused: BTreeMap<(NodeId, TopicId, PartitionIndex), u32>,
+    next_slot: u32,
+}
+
+impl Forwarding {
+    /// When something is tried again.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let is_ready = self.producer.is_some() && !self.busy.is_empty();
+        if is_ready { Some(Instant(0)) } else { self.paused.earliest() }
+    }
+}
+
+impl Broker {
+    /// The handle by which records are published to a partition of `topic`; `None` when it does not exist or there is no
+    /// room for more. Good for `append_record` alone.
+    pub fn publish_key(&mut self, topic: &Topic, index: PartitionIndex) -> Option<PartitionKey> {
+        let place = (topic.id, index);
+        if let Some(&key) = self.forwarding.by_partition.get(&place) {
+            return Some(key);
+        }
+        let state = topic.partitions.get(usize::try_from(index.0).ok()?)?;
+        if self.forwarding.lanes.len() >= self.limits.lanes_max {
+            return None;
+        }
+        let settings = self.settings_of(topic);
+        let lane = Lane::new(topic.name.clone(), topic.id, index, state, settings);
+        let key = self.forwarding.lanes.insert(lane)?.published();
+        self.forwarding.by_partition.insert(place, key);
+        Some(key)
+    }
+
+    /// Takes a record of a publisher; it is acknowledged when every replica in sync has it.
+    pub(super) fn publish(
+        &mut self,
+        key: PartitionKey,
+        record: &NewRecord<'_>,
+        waiter: Option<Waiter>,
+    ) -> Result<(), AppendError> {
+        let lane = self.forwarding.lanes.get_mut(key.local()).ok_or(AppendError::UnknownPartition)?;
+        if lane.settings.is_compacted && record.key.is_none() {
+            return Err(BatchFault::Forbidden.into());
+        }
+        if !lane.is_busy {
+            lane.is_busy = true;
+            self.forwarding.busy.push_back(key);
+        }
+        let message_bytes_max = lane.settings.message_bytes_max;
+        let taken = match lane.push(record, waiter, &self.ingest) {
+            Err(NotTaken::Full) => match self.forwarding.producer {
+                // Without an identity nothing can be closed yet; the publisher offers it again.
+                None => return Err(AppendError::Busy),
+                Some(producer) => {
+                    lane.seal(producer);
+                    lane.push(record, waiter, &self.ingest)
+                }
+            },
+            other => other,
+        };
+        taken.map_err(|not_taken| match not_taken {
+            NotTaken::TooLarge => AppendError::TooLarge { limit_bytes: message_bytes_max },
+            NotTaken::Full | NotTaken::NoMemory => AppendError::Busy,
+        })?;
+        self.waiting += waiter.is_some() as usize;
+        Ok(())
+    }
+
+    /// True once when this node needs a producer id to publish with; `published_as` brings it.
+    pub fn wants_producer_id(&mut self) -> bool {
+        let forwarding = &mut self.forwarding;
+        let wants = forwarding.producer.is_none() && !forwarding.is_producer_asked && !forwarding.busy.is_empty();
+        forwarding.is_producer_asked |= wants;
+        wants
+    }
+
+    /// The identity that batches are published with; `None`: there is none now, ask again.
+    pub fn published_as(&mut self, producer: Option<(ProducerId, ProducerEpoch)>) {
+        self.forwarding.producer = producer;
+        self.forwarding.is_producer_asked = false;
+    }
+
+    /// The tree says something new of a topic: leaders may have changed, or it is gone.
+    pub(super) fn follow_lanes(&mut self, name: &str, topic: Option<&Topic>) {
+        if self.forwarding.lanes.len() == 0 {
+            return;
+        }
+        let settings = topic.map(|topic| self.settings_of(topic));
+        let keys: Vec<PartitionKey> =
+            self.forwarding.lanes.iter().filter(|(_, lane)| *lane.topic == *name).map(|(key, _)| key).collect();
+        for key in keys {
+            let Some(lane) = self.forwarding.lanes.get_mut(key) else { continue };
+            let state = topic
+                .filter(|topic| topic.id == lane.topic_id)
+                .and_then(|topic| topic.partitions.get(usize::try_from(lane.index.0).ok()?));
+            match (state, &settings) {
+                (Some(state), Some(settings)) => {
+                    lane.settings = Arc::clone(settings);
+                    if lane.follow(state) {
+                        self.wake_lane(key.published());
+                    }
+                }
+                _ => self.remove_lane(key),
+            }
+        }
+    }
+
+    /// Sends what gathered, in the order in which it came.
+    pub(super) fn forward(&mut self, now: Now) {
+        for _ in 0..self.forwarding.busy.len() {
+            let Some(key) = self.forwarding.busy.pop_front() else { return };
+            self.send_lane(now, key);
+        }
+    }
+
+    /// Looks at lanes again that had to wait.
+    pub(super) fn forward_paused(&mut self, now: Now) {
+        while let Some(key) = self.forwarding.paused.expired(now.mono) {
+            self.wake_lane(key);
+        }
+    }
+
+    fn wake_lane(&mut self, key: PartitionKey) {
+        if let Some(lane) = self.forwarding.lanes.get_mut(key.local())
+            && !std::mem::replace(&mut lane.is_busy, true)
+        {
+            self.forwarding.busy.push_back(key);
+        }
+    }
+
+    /// The topic is gone: nobody will ever take what waits.
+    fn remove_lane(&mut self, key: PartitionKey) {
+        let Some(lane) = self.forwarding.lanes.remove(key) else { return };
+        self.forwarding.by_partition.remove(&(lane.topic_id, lane.index));
+        let waiters: Vec<Waiter> = lane.into_waiters().collect();
+        self.answer_published(waiters, &Err(AppendError::UnknownPartition));
+    }
+}
+
+/// A copy of a batch for the local log, which takes it for good.
+fn copied(batch: &[u8]) -> BytesMut {
+    BytesMut::from(batch)
+}
