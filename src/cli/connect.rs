@@ -7,6 +7,9 @@ use std::time::Duration;
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same when somebody waits at a prompt.
+pub const PROMPT: Duration = Duration::from_millis(500);
+
 /// A door of a node, for people.
 #[derive(Clone, Copy, Debug)]
 pub struct Door {
@@ -25,6 +28,9 @@ pub const KAFKA: Door = Door { name: "broker", key: "listeners", option: "--boot
 
 /// The HTTP door.
 pub const HTTP: Door = Door { name: "status page", key: "http.listener", option: "--http", port: 8080 };
+
+/// The ZooKeeper door.
+pub const ZOOKEEPER: Door = Door { name: "ZooKeeper server", key: "clientPort", option: "--server", port: 2181 };
 
 /// Connects to `host:port`, or to the door's usual port of `host`, within `patience` or ten seconds.
 pub fn connect(address: &str, door: Door, patience: Option<Duration>) -> io::Result<TcpStream> {

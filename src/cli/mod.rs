@@ -6,11 +6,13 @@
 mod arguments;
 pub mod bench;
 mod check_config;
+mod completions;
 mod connect;
 mod consume;
 pub mod demo;
 mod groups;
 mod inspect;
+mod interrupt;
 pub mod kafka;
 mod load;
 mod moment;
@@ -20,11 +22,12 @@ mod serve;
 mod status;
 mod table;
 mod topics;
+mod zk;
 
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 
@@ -50,6 +53,14 @@ pub fn main() -> ExitCode {
         Command::Group(arguments) => finish(quietly(|| groups::run(&arguments.command))),
         Command::Produce(arguments) => finish(quietly(|| produce::run(&arguments))),
         Command::Consume(arguments) => finish(quietly(|| consume::run(&arguments))),
+        Command::Zk(arguments) => finish(quietly(|| zk::run(&arguments))),
+        Command::Completions(options) => finish(quietly(|| completions::run(&options))),
+        Command::Complete(question) => {
+            let mut root = Arguments::command();
+            root.build();
+            quietly(|| completions::answer(&question, &root));
+            ExitCode::SUCCESS
+        }
         Command::Inspect(arguments) => match quietly(|| inspect::run(&arguments)) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(FAULT),

@@ -1,14 +1,17 @@
-//! `tern status`: asks the HTTP doors, and prints a line for each node.
+//! `tern status`: every node, topic and consumer group, from the HTTP and the Kafka doors.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::arguments::StatusArguments;
 use super::connect::{HTTP, connect};
 use super::kafka::Cluster;
-use crate::config::{Endpoint, Size};
+use super::table::{Cell, Table};
+use super::{groups, topics};
+use crate::config::Endpoint;
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -16,36 +19,134 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The largest answer that is read.
 const PAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Prints the status of every node that can be found; an error when one of them does not answer.
-pub fn run(arguments: &StatusArguments) -> io::Result<()> {
-    let mut silent = Vec::new();
-    let mut pages = Vec::new();
-    for address in addresses(arguments)? {
-        match page(&address) {
-            Ok(page) => pages.push((address, page)),
-            Err(error) => silent.push(error.to_string()),
-        }
-    }
-    if arguments.json {
-        let list: Vec<&Value> = pages.iter().map(|(_, page)| page).collect();
-        println!("{}", serde_json::to_string_pretty(&list)?);
-    } else {
-        print_table(&pages);
-    }
-    if silent.is_empty() { Ok(()) } else { Err(io::Error::other(silent.join("; "))) }
+/// What was found out about nodes.
+#[derive(Debug, Default)]
+struct Nodes {
+    /// Status pages by node id.
+    pages: BTreeMap<i64, (String, Value)>,
+    /// Kafka addresses by node id.
+    brokers: BTreeMap<i64, String>,
+    /// Sentences about who did not answer.
+    silent: Vec<String>,
 }
 
-/// The HTTP doors to ask: the one named, or that of every broker.
-fn addresses(arguments: &StatusArguments) -> io::Result<Vec<String>> {
-    let Some(bootstrap) = &arguments.bootstrap else { return Ok(vec![arguments.http.clone()]) };
-    let port = Endpoint::parse(&arguments.http).map_or(8080, |endpoint| endpoint.port);
-    let mut cluster = Cluster::connect(bootstrap)?;
-    cluster.metadata(Some(&[]), false)?;
-    let hosts = cluster.brokers().values().filter_map(|address| Endpoint::parse(address));
-    let mut hosts: Vec<String> = hosts.map(|broker| Endpoint::new(&broker.host, port).to_string()).collect();
-    hosts.sort_unstable();
-    hosts.dedup();
-    Ok(hosts)
+/// Prints the status of the cluster; an error when a part of it does not answer.
+pub fn run(arguments: &StatusArguments) -> io::Result<()> {
+    let mut nodes = Nodes::default();
+    let mut cluster = match &arguments.bootstrap {
+        Some(bootstrap) => Some(Cluster::connect(bootstrap)?),
+        None => {
+            nodes.ask(&arguments.http);
+            let known: Vec<String> = nodes.brokers.values().cloned().collect();
+            if known.is_empty() { None } else { Some(Cluster::connect(&known.join(","))?) }
+        }
+    };
+    if let Some(cluster) = &mut cluster {
+        nodes.learn(cluster, &arguments.http)?;
+    }
+    let tables = match &mut cluster {
+        Some(cluster) => {
+            let all = cluster.topics()?;
+            vec![("topics", topics::overview(cluster, &all)?), ("groups", groups::overview(cluster)?)]
+        }
+        None => Vec::new(),
+    };
+    match arguments.json {
+        true => {
+            let pages: Vec<&Value> = nodes.pages.values().map(|(_, page)| page).collect();
+            let mut whole = json!({ "nodes": pages });
+            tables.iter().for_each(|(name, table)| whole[name] = table.objects());
+            println!("{}", serde_json::to_string_pretty(&whole)?);
+        }
+        false => {
+            nodes.table().print(false);
+            for (_, table) in tables.iter().filter(|(_, table)| !table.is_empty()) {
+                println!();
+                table.print(false);
+            }
+        }
+    }
+    if nodes.silent.is_empty() { Ok(()) } else { Err(io::Error::other(nodes.silent.join("; "))) }
+}
+
+impl Nodes {
+    /// Asks a page.
+    fn ask(&mut self, address: &str) {
+        match page(address) {
+            Ok(page) => {
+                self.brokers.extend(brokers(&page));
+                let id = page.get("id").and_then(Value::as_i64).unwrap_or(-1);
+                self.pages.insert(id, (address.to_owned(), page));
+            }
+            Err(error) => self.silent.push(error.to_string()),
+        }
+    }
+
+    /// Asks the pages of all brokers that a cluster knows, at the port of `http`.
+    fn learn(&mut self, cluster: &mut Cluster, http: &str) -> io::Result<()> {
+        cluster.metadata(Some(&[]), false)?;
+        let port = Endpoint::parse(http).map_or(HTTP.port, |endpoint| endpoint.port);
+        for (id, address) in cluster.brokers() {
+            let id = i64::from(id.0);
+            self.brokers.insert(id, address.clone());
+            let http = Endpoint::parse(address).map(|broker| Endpoint::new(&broker.host, port).to_string());
+            let is_new = |http: &String| self.pages.values().all(|(asked, _)| asked != http);
+            if let Some(http) = http.filter(|http| !self.pages.contains_key(&id) && is_new(http)) {
+                self.ask(&http);
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&self) -> Table {
+        let columns = &[
+            "node",
+            "kafka",
+            "http",
+            "role",
+            "led",
+            "partitions",
+            "behind",
+            "allocated",
+            "budget",
+            "disk-free",
+            "clock",
+        ];
+        let mut table = Table::new(columns);
+        let mut ids: Vec<i64> = self.pages.keys().chain(self.brokers.keys()).copied().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let page = self.pages.get(&id);
+            let at = |path: &str| page.and_then(|(_, page)| page.pointer(path));
+            let number = |path: &str| Cell::from(at(path).and_then(Value::as_i64));
+            let size = |path: &str| at(path).and_then(Value::as_i64).map_or(Cell::Absent, Cell::Bytes);
+            let is_controller = self.pages.values().any(|(_, page)| page["controller"].as_i64() == Some(id));
+            let role = if is_controller { Some("controller") } else { at("/role").and_then(Value::as_str) };
+            let clock = at("/clock/sane").and_then(Value::as_bool);
+            table.row(vec![
+                id.into(),
+                self.brokers.get(&id).map(String::as_str).into(),
+                page.map(|(address, _)| address.as_str()).into(),
+                role.into(),
+                number("/partitions/led"),
+                number("/partitions/all"),
+                number("/partitions/under_replicated"),
+                size("/memory/allocated_bytes"),
+                size("/memory/budget_bytes"),
+                size("/disk/free_bytes"),
+                clock.map(|sane| if sane { "sane" } else { "not believed" }).into(),
+            ]);
+        }
+        table
+    }
+}
+
+/// The Kafka addresses in a page: of each broker its first listener's.
+fn brokers(page: &Value) -> Vec<(i64, String)> {
+    let brokers = page.get("brokers").and_then(Value::as_array).into_iter().flatten();
+    let address = |broker: &Value| Some(broker.pointer("/listeners/0")?.as_str()?.split_once("://")?.1.to_owned());
+    brokers.filter_map(|broker| Some((broker.get("id")?.as_i64()?, address(broker)?))).collect()
 }
 
 fn page(address: &str) -> io::Result<Value> {
@@ -54,7 +155,7 @@ fn page(address: &str) -> io::Result<Value> {
     write!(stream, "GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut reply = Vec::new();
     stream.take(PAGE_BYTES_MAX).read_to_end(&mut reply)?;
-    parse(&reply)
+    parse(&reply).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
 }
 
 fn parse(reply: &[u8]) -> io::Result<Value> {
@@ -65,30 +166,6 @@ fn parse(reply: &[u8]) -> io::Result<Value> {
         return Err(io::Error::other(format!("the answer is {status:?}")));
     }
     serde_json::from_str(body).map_err(|error| io::Error::other(format!("the answer is not a status page: {error}")))
-}
-
-fn print_table(pages: &[(String, Value)]) {
-    println!(
-        "{:>4}  {:<22} {:<9} {:>6} {:>10} {:>6} {:>21} {:>10}  clock",
-        "node", "http", "role", "topics", "led of all", "behind", "allocated of budget", "disk free"
-    );
-    for (address, page) in pages {
-        let number = |path: &str| page.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-        let text = |path: &str| page.pointer(path).and_then(Value::as_str).unwrap_or("?").to_owned();
-        let size = |path: &str| Size(number(path)).to_string();
-        let topics = page.get("topics").and_then(Value::as_array).map_or(0, Vec::len);
-        let is_controller = number("/id") == number("/controller");
-        let role = if is_controller { "leader *".to_owned() } else { text("/role") };
-        println!(
-            "{:>4}  {address:<22} {role:<9} {topics:>6} {:>10} {:>6} {:>21} {:>10}  {}",
-            number("/id"),
-            format!("{}/{}", number("/partitions/led"), number("/partitions/all")),
-            number("/partitions/under_replicated"),
-            format!("{} / {}", size("/memory/allocated_bytes"), size("/memory/budget_bytes")),
-            size("/disk/free_bytes"),
-            if page.pointer("/clock/sane").and_then(Value::as_bool) == Some(true) { "sane" } else { "not believed" },
-        );
-    }
 }
 
 #[cfg(test)]
@@ -102,5 +179,18 @@ mod tests {
         let error = parse(b"HTTP/1.1 404 Not Found\r\n\r\nno").unwrap_err().to_string();
         assert_eq!(error, "the answer is \"HTTP/1.1 404 Not Found\"");
         assert_eq!(parse(b"junk").unwrap_err().to_string(), "the answer is not HTTP");
+    }
+
+    /// Every broker that any page or the cluster knows has a row, and one of them is the controller.
+    #[test]
+    fn rows() {
+        let page = json!({"id": 1, "role": "follower", "controller": 2, "partitions": {"led": 3},
+            "brokers": [{"id": 1, "listeners": ["PLAINTEXT://a:9092"]}, {"id": 2, "listeners": ["X://b:1", "Y://b:2"]}]});
+        let mut nodes = Nodes { brokers: brokers(&page).into_iter().collect(), ..Default::default() };
+        nodes.pages.insert(1, ("a:8080".to_owned(), page));
+        let rows = nodes.table().objects();
+        assert_eq!((rows[0]["role"].as_str(), rows[0]["led"].as_i64()), (Some("follower"), Some(3)));
+        assert_eq!((rows[1]["role"].as_str(), rows[1]["kafka"].as_str()), (Some("controller"), Some("b:1")));
+        assert!(rows[1]["http"].is_null());
     }
 }

@@ -118,6 +118,11 @@ impl Table {
         Value::Object(pairs.map(|(name, cell)| (name.replace('-', "_"), cell.for_programs())).collect::<Map<_, _>>())
     }
 
+    /// The rows as a JSON list.
+    pub fn objects(&self) -> Value {
+        self.rows.iter().map(|row| self.object(row)).collect()
+    }
+
     /// Prints it.
     pub fn print(&self, json: bool) {
         print!("{}", self.render(json));

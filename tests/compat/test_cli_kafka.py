@@ -216,3 +216,34 @@ def test_consume_in_a_group(node):
     assert [member.returncode for member in pair] == [0, 0]
     tern(node, "produce", "shared", text="later\n")
     assert tern(node, "consume", "shared", "--group", "pair", "--exit") == "later\n"
+
+
+def test_status_tells_everything(notes):
+    """status shows the broker and that it is the controller, every topic with size, every group with its lag."""
+    tern(notes, "consume", "notes", "--group", "watched", "--exit")
+    command = [BINARY, "status", "--http", notes.http]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 0, ran.stderr
+    assert "controller" in ran.stdout and "notes" in ran.stdout and "watched" in ran.stdout
+    whole = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=30).stdout)
+    assert whole["nodes"][0]["ready"] is True
+    topic = {row["topic"]: row for row in whole["topics"]}["notes"]
+    assert (topic["partitions"], topic["replicas"]) == (3, 1) and topic["size"] > 0
+    assert {row["group"]: row["lag"] for row in whole["groups"]}["watched"] == 0
+
+
+def test_alter_topic(node):
+    """alter sets and takes away configurations, in force at once."""
+    tern(node, "topic", "create", "altered")
+
+    def value():
+        shown = rows(tern(node, "topic", "describe", "altered", "--configs", "--json"))
+        return {row["config"]: (row["value"], row["source"]) for row in shown}["retention.ms"]
+
+    tern(node, "topic", "alter", "altered", "--config", "retention.ms=12345")
+    assert value() == ("12345", "topic")
+    assert "retention.ms" in tern(node, "topic", "alter", "altered", "--config", "retention.ms=soon", code=1)
+    tern(node, "topic", "alter", "altered", "--config", "retention.ms=1", "--dry-run")
+    assert value() == ("12345", "topic")
+    tern(node, "topic", "alter", "altered", "--delete-config", "retention.ms")
+    assert value()[1] != "topic"

@@ -12,7 +12,7 @@ def tern(*arguments, text=None, seconds=30, environment=None):
 
 def test_help_shows_examples():
     """--help of each command shows an example."""
-    for command in ("serve", "demo", "check-config", "status", "topic", "group", "produce", "consume", "inspect", "bench"):
+    for command in ("serve", "demo", "check-config", "status", "topic", "group", "produce", "consume", "zk", "completions", "inspect", "bench"):
         shown = tern(command, "--help")
         assert shown.returncode == 0
         assert "xample" in shown.stdout, command

@@ -3,16 +3,18 @@
 mod group;
 mod records;
 mod topic;
+mod zk;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{bench, demo};
+use super::{bench, completions, demo};
 
 pub use group::{GroupArguments, GroupCommand, ResetGroup};
 pub use records::{Compression, ConsumeArguments, InputFormat, ProduceArguments};
 pub use topic::{AlterTopic, CreateTopic, TopicArguments, TopicCommand};
+pub use zk::{ZkArguments, ZkCommand, ZkCreate, ZkLine, ZkLineCommand, ZkServer, ZkSet, ZkTask};
 
 /// Kafka, ZooKeeper and MQTT for boards of 512 MB, in one small binary
 #[derive(Parser, Debug)]
@@ -47,7 +49,7 @@ pub enum Command {
   tern demo
   tern demo --seconds 60 --keep ./demo-data")]
     Demo(demo::Options),
-    /// Show every node: role, partitions, memory, disk, clock
+    /// Show every node (role, partitions, memory, disk, clock), every topic with its size, every group with its lag
     #[command(after_help = "Examples:
   tern status
   tern status --http 192.168.1.20:8080
@@ -84,6 +86,13 @@ pub enum Command {
   tern consume notes -p 0 -o 1000 --exit
   tern consume notes --group dashboard")]
     Consume(ConsumeArguments),
+    /// Znodes through the ZooKeeper port of a node: ls, get, set, create, delete, stat, watch, acl, tree, shell
+    #[command(after_help = "Examples:
+  tern zk ls /brokers/topics
+  tern zk tree --data
+  tern zk watch -R /
+  tern zk shell")]
+    Zk(ZkArguments),
     /// Read a file of a node: segment, index, checkpoint, quorum; says what is broken and where
     #[command(after_help = "Examples:
   tern inspect tern-data/topics/notes-0
@@ -99,6 +108,15 @@ pub enum Command {
         #[command(subcommand)]
         load: bench::Load,
     },
+    /// Print a script that completes commands, options, topics, groups and znodes at Tab
+    #[command(after_help = "Examples:
+  source <(tern completions bash)               in ~/.bashrc
+  source <(tern completions zsh)                in ~/.zshrc, behind compinit
+  tern completions fish > ~/.config/fish/completions/tern.fish")]
+    Completions(completions::Options),
+    /// What the scripts of `completions` ask
+    #[command(hide = true)]
+    Complete(completions::Question),
 }
 
 /// Where the configuration comes from.

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Printer, positions};
+use crate::cli::interrupt;
 use crate::cli::kafka::assignment::{assigned, assignment, range, subscribed, subscription};
 use crate::cli::kafka::{Cluster, Position, Reader, Topic, check};
 use crate::cli::place::Place;
@@ -35,12 +35,6 @@ const COMMIT: Duration = Duration::from_secs(1);
 /// How long a group may refuse before that is an error.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-static ASKED_TO_STOP: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn stop(_signal: libc::c_int) {
-    ASKED_TO_STOP.store(true, Ordering::Relaxed);
-}
-
 /// A place in the group.
 struct Member<'a> {
     group: &'a str,
@@ -59,10 +53,7 @@ pub(super) fn run(
     exit: bool,
     printer: &mut Printer<'_>,
 ) -> io::Result<()> {
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: the handler only stores to an atomic.
-        unsafe { libc::signal(signal, stop as extern "C" fn(libc::c_int) as libc::sighandler_t) };
-    }
+    interrupt::catch();
     let mut member =
         Member { group, topic: &topic.name, id: String::new(), generation: -1, committed: BTreeMap::new() };
     let mut reader = Reader::new(cluster, &topic.name, Vec::new());
@@ -80,13 +71,13 @@ fn follow(
     exit: bool,
     printer: &mut Printer<'_>,
 ) -> io::Result<()> {
-    while !ASKED_TO_STOP.load(Ordering::Relaxed) && printer.left > 0 {
+    while !interrupt::is_asked() && printer.left > 0 {
         let mine = member.join(reader.cluster())?;
         let positions = member.positions(reader.cluster(), topic, &mine, place, exit)?;
         let is_idle = positions.is_empty();
         reader.assign(positions);
         let (mut beat, mut noted) = (Instant::now(), Instant::now());
-        while !ASKED_TO_STOP.load(Ordering::Relaxed) && printer.left > 0 {
+        while !interrupt::is_asked() && printer.left > 0 {
             if exit && (is_idle || reader.is_done()) {
                 return Ok(());
             }

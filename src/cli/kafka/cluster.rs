@@ -64,15 +64,17 @@ impl Cluster {
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "--bootstrap: no address; allowed: HOST:PORT[,...]");
         for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
             match Client::connect(address) {
-                Ok(client) => {
-                    let clients = BTreeMap::from([(address.to_owned(), client)]);
-                    let (brokers, controller) = (BTreeMap::new(), NodeId(-1));
-                    return Ok(Cluster { bootstrap: address.to_owned(), brokers, controller, clients });
-                }
+                Ok(client) => return Ok(Cluster::of(address, client)),
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// The cluster of the broker at `address`.
+    pub fn of(address: &str, client: Client) -> Cluster {
+        let clients = BTreeMap::from([(address.to_owned(), client)]);
+        Cluster { bootstrap: address.to_owned(), brokers: BTreeMap::new(), controller: NodeId(-1), clients }
     }
 
     /// The broker that was reached first, or another one when that is gone.

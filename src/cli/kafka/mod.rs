@@ -61,8 +61,12 @@ pub struct Fetched<'a> {
 impl Client {
     /// Connects to `host:port`.
     pub fn connect(address: &str) -> io::Result<Client> {
-        let stream = connect(address, KAFKA, None)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        Client::new(connect(address, KAFKA, None)?, PATIENCE)
+    }
+
+    /// A client over a connection, whose answers may take that long.
+    pub fn new(stream: TcpStream, patience: Duration) -> io::Result<Client> {
+        stream.set_read_timeout(Some(patience))?;
         Ok(Client { stream, correlation_id: 0, output: Vec::new(), input: Vec::new(), apis: Vec::new() })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::Sizes;
+use super::sizes::Sizes;
 use crate::cli::kafka::{Cluster, EARLIEST, LATEST, Topic, check, explain};
 use crate::cli::table::{Cell, Table};
 use crate::kafka::codec::{Array, DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResponse};
@@ -26,7 +26,7 @@ pub(super) fn list(cluster: &mut Cluster, internal: bool, long: bool, json: bool
 }
 
 /// A row a topic: partitions, replicas, records, size.
-pub(super) fn overview(cluster: &mut Cluster, topics: &[Topic]) -> io::Result<Table> {
+pub fn overview(cluster: &mut Cluster, topics: &[Topic]) -> io::Result<Table> {
     let sizes = Sizes::ask(cluster, topics)?;
     let mut table = Table::new(&["topic", "partitions", "replicas", "under-replicated", "records", "size"]);
     for topic in topics {

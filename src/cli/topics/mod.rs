@@ -16,7 +16,7 @@ use crate::kafka::codec::{
 };
 use crate::kafka::errors::ErrorCode;
 
-pub use sizes::Sizes;
+pub use describe::overview;
 
 /// How long the broker may take for a change.
 const TIMEOUT_MS: i32 = 30_000;

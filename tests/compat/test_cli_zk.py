@@ -1,0 +1,195 @@
+"""tern zk and its shell against the real binary, with kazoo as the witness; and completion in a real bash."""
+
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from kazoo.client import KazooClient
+from node import BINARY, Node, eventually
+
+
+def server(node):
+    return node.ports["zookeeper"]
+
+
+def zk(node, *arguments, text=None, code=0, seconds=30):
+    command = [BINARY, "zk", *arguments, "--server", server(node)]
+    ran = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds)
+    assert ran.returncode == code, f"{command} ended with {ran.returncode}: {ran.stdout}{ran.stderr}"
+    return ran.stdout if code == 0 else ran.stderr
+
+
+@pytest.fixture(scope="module")
+def witness(node):
+    client = KazooClient(hosts=server(node))
+    client.start(20)
+    yield client
+    client.stop()
+    client.close()
+
+
+def test_everyday_znodes(node, witness):
+    """create, get, set with versions, ls, stat, tree and delete do what kazoo sees."""
+    assert zk(node, "create", "/app1", "Hello, app1") == "/app1\n"
+    assert witness.get("/app1")[0] == b"Hello, app1"
+    witness.set("/app1", "grün".encode())
+    assert zk(node, "get", "/app1") == "grün\n"
+    assert zk(node, "get", "--hex", "/app1") == "6772c3bc6e\n"
+    zk(node, "set", "/app1", "third", "-v", "1")
+    assert "version" in zk(node, "set", "/app1", "x", "-v", "1", code=1)
+    assert "dataVersion = 2" in zk(node, "stat", "/app1")
+    zk(node, "set", "/app1", "-", text="from stdin")
+    assert witness.get("/app1")[0] == b"from stdin"
+    assert "-p" in zk(node, "create", "/a/b/c", code=1)
+    zk(node, "create", "-p", "/a/b/c", "deep")
+    assert zk(node, "ls", "-R", "/a") == "/a\n/a/b\n/a/b/c\n"
+    assert "└── c = deep" in zk(node, "tree", "--data", "/a")
+    assert "(1 below)" in zk(node, "tree", "--depth", "1", "/a")
+    assert "-R" in zk(node, "delete", "/a", code=1)
+    zk(node, "delete", "-R", "/a")
+    assert not witness.exists("/a")
+    assert "tern zk create" in zk(node, "get", "/a", code=1)
+    assert "no path" in zk(node, "ls", "a", code=2)
+    assert {"app1", "zookeeper", "brokers"} <= set(zk(node, "ls", "/").split())
+    zk(node, "delete", "/app1")
+
+
+def test_kinds_of_znodes(node, witness):
+    """Sequential, ephemeral for as long as the command runs, container, TTL."""
+    zk(node, "create", "/queue")
+    assert zk(node, "create", "--sequential", "/queue/item-") == "/queue/item-0000000000\n"
+    assert zk(node, "create", "-s", "/queue/item-", "x") == "/queue/item-0000000001\n"
+    holder = subprocess.Popen([BINARY, "zk", "create", "-e", "/alive", "here", "--server", server(node)],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "/alive\n"
+        assert witness.exists("/alive").ephemeralOwner != 0
+        holder.send_signal(signal.SIGINT)
+        assert holder.wait(10) == 0
+    finally:
+        holder.kill()
+    assert not witness.exists("/alive")
+    assert zk(node, "create", "--container", "/box") == "/box\n"
+    zk(node, "delete", "/box")
+    zk(node, "delete", "-R", "/queue")
+
+
+def test_acl(node, witness):
+    """acl prints and replaces lists; credentials open what is closed."""
+    zk(node, "create", "/secret", "x")
+    assert zk(node, "acl", "/secret") == "world:anyone:cdrwa\n"
+    me = ("--auth", "digest:me:word")
+    zk(node, "acl", "/secret", "--set", "world:anyone:r", "--set", "auth::cdrwa", *me)
+    assert zk(node, "acl", "/secret").splitlines()[0] == "world:anyone:r"
+    assert [acl.id.scheme for acl in witness.get_acls("/secret")[0]] == ["world", "digest"]
+    assert "--auth" in zk(node, "set", "/secret", "y", code=1)
+    zk(node, "set", "/secret", "y", *me)
+    assert "digest:me" in zk(node, "whoami", *me)
+    assert "RIGHTS" in zk(node, "acl", "/secret", "--set", "world:anyone:q", code=2)
+    zk(node, "delete", "/secret")
+
+
+def test_watch_over_a_restart(tmp_path):
+    """watch prints each change, and those that happened while its server was away."""
+    node = Node(tmp_path)
+    watcher = subprocess.Popen([BINARY, "zk", "watch", "-R", "/w", "--data", "-c", "3", "--server", server(node)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        time.sleep(1)
+        zk(node, "create", "/w", "1")
+        assert watcher.stdout.readline().endswith("created /w = 1\n")
+        assert watcher.poll() is None
+        node.kill()
+        node.start()
+        zk(node, "set", "/w", "2")
+        zk(node, "create", "/w/child", "3")
+        rest, said = watcher.communicate(timeout=40)
+    finally:
+        watcher.kill()
+    assert "changed /w = 2" in rest, said
+    assert "/w/child" in rest, said
+    assert node.stop() == 0
+
+
+def test_shell_runs_scripts(node, witness):
+    """Without a terminal the shell runs lines in one session and ends at the first that fails."""
+    script = "create /s a\n# a comment\nset /s 'b c'\nget /s\ncreate -e /s/e x\nephemerals\n"
+    assert zk(node, "shell", text=script) == "/s\nb c\n/s/e\n/s/e\n"
+    assert not witness.exists("/s/e"), "the session has ended"
+    assert "line 2" in zk(node, "shell", text="ls /s\nget /absent\ndelete /s\n", code=1)
+    assert witness.exists("/s")
+    zk(node, "delete", "/s")
+    assert "line 1" in zk(node, "shell", text="frobnicate\n", code=2)
+
+
+def talk(command, steps, environment):
+    """Types steps into a program at a terminal, and returns all that it shows."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(command[0], command, {**os.environ, **environment})
+    shown = b""
+
+    def listen(seconds):
+        nonlocal shown
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if select.select([terminal], [], [], 0.05)[0]:
+                try:
+                    shown += os.read(terminal, 65536)
+                except OSError:
+                    return
+
+    listen(1)
+    for step in steps:
+        os.write(terminal, step)
+        listen(0.5)
+    try:
+        assert eventually(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid, 10), shown.decode(errors="replace")
+    finally:
+        os.close(terminal)
+    return shown.decode(errors="replace")
+
+
+def test_shell_at_a_terminal(node, witness, tmp_path):
+    """Completion of commands and paths, history over two sessions, a watch that speaks up, Ctrl-C, Ctrl-D."""
+    steps = [b"cre\t/typ", b"ed one\r", b"get -w /ty\t\r", b"forget this\x03", b"ls /broke\t\t\r"]
+    state = {"XDG_STATE_HOME": str(tmp_path), "TERM": "xterm"}
+    command = [os.path.abspath(BINARY), "zk", "shell", "--server", server(node)]
+    shown = talk(command, [*steps, b"set /typed two\r", b"\x04"], state)
+    assert "create /typed one" in shown and witness.get("/typed")[0] == b"two"
+    assert "watch: changed /typed" in shown
+    assert "/brokers/ids  /brokers/seqid  /brokers/topics" in shown
+    shown = talk(command, [b"\x1b[A\x1b[A\x1b[B\r", b"quit\r"], state)
+    assert "set /typed two" in shown and witness.get("/typed")[1].version == 2
+    history = tmp_path / "tern" / "zk-history"
+    assert "set /typed two" in history.read_text() and history.stat().st_mode & 0o77 == 0
+    zk(node, "delete", "/typed")
+
+
+def bash_completes(line):
+    """What bash would offer for a line."""
+    script = 'source <("$1" completions bash); COMP_LINE=$2; COMP_POINT=${#2}; _tern "$1" 2>/dev/null; printf "%s\\n" "${COMPREPLY[@]}"'
+    ran = subprocess.run(["bash", "-c", script, "bash", os.path.abspath(BINARY), line], capture_output=True, text=True, timeout=30)
+    return ran.stdout.split()
+
+
+def test_completion(node):
+    """Commands, options, values, and the names of topics, groups and znodes of the node that the line names."""
+    assert bash_completes("tern chec") == ["check-config"]
+    assert bash_completes("tern topic alter t --del") == ["--delete-config"]
+    assert bash_completes("tern produce t --compression=l") == ["lz4"]
+    assert "dataDir=" in bash_completes("tern serve --set dataD")
+    subprocess.run([BINARY, "topic", "create", "seen-at-tab", "-b", node.kafka], check=True, timeout=30)
+    assert bash_completes(f"tern consume -b {node.kafka} seen-") == ["seen-at-tab"]
+    assert bash_completes(f"tern zk --server {server(node)} get /brokers/top") == ["/brokers/topics/"]
+    assert bash_completes("tern consume -b 127.0.0.1:1 seen-") == []
+    for shell in ("zsh", "fish"):
+        script = subprocess.run([BINARY, "completions", shell], capture_output=True, text=True, timeout=30)
+        assert script.returncode == 0 and "tern" in script.stdout
+        if shutil.which(shell):
+            assert subprocess.run([shell, "-n"], input=script.stdout, text=True, timeout=30).returncode == 0
