@@ -275,3 +275,12 @@ pub const KERNEL_ZOOKEEPER_SOCKET_BYTES_MAX: usize = 128 * 1024;
 
 const _: () = assert!(ZOOKEEPER_REPLY_COPIED_BYTES_MAX <= ZOOKEEPER_UNSENT_BYTES_MAX);
 const _: () = assert!(ZOOKEEPER_IDENTITIES_MAX * ZOOKEEPER_CREDENTIALS_BYTES_MAX <= 64 * 1024);
+
+/// A regular expression by which members of a consumer group subscribe.
+pub const GROUP_REGEX_BYTES_MAX: usize = 1024;
+
+/// What it may compile to, as long as it is in use.
+pub const GROUP_REGEX_PROGRAM_BYTES_MAX: usize = 32 * 1024;
+
+/// Different regular expressions of one group.
+pub const GROUP_REGEXES_MAX: usize = 16;

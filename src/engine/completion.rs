@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    AppendError, AppendedAt, DiskSpace, FoundOffset, GroupError, JoinRefusal, Joined, PartitionKey, ProducerIdError,
-    ProposeError, ReadData, ReadError, Synced, TopicError, TxnResult,
+    AppendError, AppendedAt, ConsumerStanding, DiskSpace, FoundOffset, GroupError, JoinRefusal, Joined, PartitionKey,
+    ProducerIdError, ProposeError, ReadData, ReadError, Synced, TopicError, TxnResult,
 };
 use crate::types::{Offset, ProducerEpoch, ProducerId, TopicId};
 
@@ -48,6 +48,8 @@ pub enum Completion {
     Joined(Result<Joined, JoinRefusal>),
     /// `sync_group`: what the member reads.
     Synced(Result<Synced, GroupError>),
+    /// `consumer_heartbeat`: where the member stands.
+    Reported(Result<ConsumerStanding, GroupError>),
     /// `commit_offsets`, `delete_offsets`, `delete_group`: durable, or not.
     Stored(Result<(), GroupError>),
     /// `set_znode_events`: there are events to be taken. Goes to `Waiter::door(Door::ZooKeeper)`.

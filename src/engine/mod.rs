@@ -29,8 +29,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 pub use crate::broker::groups::{
-    Committed, Group, GroupError, JoinRefusal, JoinRequest, Joined, JoinedMember, Leaving, Member, MemberOf,
-    OffsetToCommit, Offsets, State as GroupState, SyncRequest, Synced,
+    Committed, Consumer, ConsumerHeartbeat, ConsumerMember, ConsumerStanding, Group, GroupError, JoinRefusal,
+    JoinRequest, Joined, JoinedMember, Leaving, Member, MemberOf, OffsetToCommit, Offsets, Partitions,
+    State as GroupState, SyncRequest, Synced,
 };
 pub use crate::broker::{
     Acks, AppendError, AppendedAt, BatchFault, Door, FoundOffset, OffsetSpec, PartitionKey, PartitionView,

@@ -17,6 +17,8 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// `offset.metadata.max.bytes`: the note beside a committed offset.
     pub offset_metadata_bytes_max: usize,
+    /// `group.consumer.heartbeat.interval.ms`: what members of consumer groups are told.
+    pub consumer_heartbeat_interval_ms: i32,
     /// `connections.max.idle.ms`; none: silence is no reason to close.
     pub idle_ms_max: Option<u64>,
     /// `auto.create.topics.enable`.
@@ -54,6 +56,7 @@ impl Settings {
             fetch_bytes_max: kafka.fetch_bytes_max,
             message_bytes_max: config.topics.message_bytes_max,
             offset_metadata_bytes_max: config.groups.offset_metadata_bytes_max,
+            consumer_heartbeat_interval_ms: config.groups.consumer_heartbeat_interval_ms,
             idle_ms_max: kafka.idle_ms_max,
             auto_create_topics: kafka.auto_create_topics,
             fetch_sessions_max: kafka.fetch_sessions_max,

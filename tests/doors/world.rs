@@ -63,6 +63,7 @@ impl World {
             fetch_bytes_max: 1 << 20,
             message_bytes_max: 64 * 1024,
             offset_metadata_bytes_max: 4096,
+            consumer_heartbeat_interval_ms: 5_000,
             idle_ms_max: Some(60_000),
             auto_create_topics: true,
             fetch_sessions_max: 4,

@@ -25,8 +25,20 @@ pub enum GroupError {
     NonEmptyGroup,
     /// Client: a member subscribes to the topic.
     SubscribedToTopic,
-    /// Client: there is no such group.
+    /// Client: there is no such group, or it is of the other kind.
     GroupNotFound,
+    /// Client: `group.coordinator.rebalance.protocols` has no consumer groups.
+    UnsupportedProtocol,
+    /// Client: `group.consumer.assignors` does not have it.
+    UnsupportedAssignor,
+    /// Client: no regular expression, or a larger one than may be.
+    InvalidRegex,
+    /// Client: the member is not where it believes to be: give up everything and join again.
+    FencedEpoch,
+    /// Client: the member has moved on meanwhile: ask again with its new epoch.
+    StaleEpoch,
+    /// Client: the instance's process has not left.
+    UnreleasedInstance,
     /// Client: more metadata than a member or a group may have.
     TooLarge,
     /// View: another node coordinates the group.

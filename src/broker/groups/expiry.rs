@@ -29,7 +29,7 @@ impl Groups {
         }
         for name in left_empty {
             if let Some(group) = self.forget(&name) {
-                self.cx.append(group.partition, vec![group.tombstone()], Store::Nobody);
+                self.cx.append(group.partition, group.tombstones(), Store::Nobody);
             }
         }
     }
@@ -42,7 +42,9 @@ impl Group {
             let since = match (self.state, self.protocol_type()) {
                 (State::Empty, Some(_)) => committed.committed_at.max(self.state_since),
                 (State::Empty, None) => committed.committed_at,
-                (State::Stable, Some(CONSUMER)) if !self.subscribes(topic) => committed.committed_at,
+                (State::Stable | State::Assigning | State::Reconciling, Some(CONSUMER)) if !self.subscribes(topic) => {
+                    committed.committed_at
+                }
                 _ => return false,
             };
             match committed.expires_at {

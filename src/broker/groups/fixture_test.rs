@@ -5,10 +5,59 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::broker::Door;
 use crate::config::Config;
-use crate::types::{ConnId, Slot, Timestamp};
+use crate::types::{ConnId, Slot, Timestamp, TopicId};
 
 /// The partition in which every group of a test lives.
 pub const PLACE: PartitionIndex = PartitionIndex(0);
+
+/// The topics that there are.
+pub struct TestTopics {
+    by_name: BTreeMap<Arc<str>, (TopicId, i32)>,
+    names: BTreeMap<TopicId, Arc<str>>,
+    version: u64,
+}
+
+impl Default for TestTopics {
+    fn default() -> TestTopics {
+        let mut topics = TestTopics { by_name: BTreeMap::new(), names: BTreeMap::new(), version: 0 };
+        topics.put("t", 1, 4);
+        topics
+    }
+}
+
+impl TestTopics {
+    /// Creates a topic, or gives it another size.
+    pub fn put(&mut self, name: &str, id: u8, partitions: i32) {
+        self.by_name.insert(name.into(), (TopicId([id; 16]), partitions));
+        self.names.insert(TopicId([id; 16]), name.into());
+        self.version += 1;
+    }
+
+    pub fn delete(&mut self, name: &str) {
+        if let Some((id, _)) = self.by_name.remove(name) {
+            self.names.remove(&id);
+        }
+        self.version += 1;
+    }
+
+    pub fn view(&self) -> TopicView<'_> {
+        TopicView { topics: self, version: self.version }
+    }
+}
+
+impl consumer::Topics for TestTopics {
+    fn find(&self, name: &str) -> Option<(TopicId, i32)> {
+        self.by_name.get(name).copied()
+    }
+
+    fn name(&self, id: TopicId) -> Option<&Arc<str>> {
+        self.names.get(&id)
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+        self.by_name.keys().for_each(visit);
+    }
+}
 
 /// Groups, a clock, and what came of everything.
 pub struct Fixture {
@@ -21,6 +70,8 @@ pub struct Fixture {
     pub waiting: Vec<(u32, Vec<GroupRecord>)>,
     /// Records that are durable, in order.
     pub log: Vec<GroupRecord>,
+    /// Topic `t` at first, with four partitions.
+    pub topics: TestTopics,
     next_slot: u32,
     /// How often the coordinator has started; no two of its lives draw the same ids.
     lives: u64,
@@ -42,6 +93,7 @@ impl Fixture {
             answers: BTreeMap::new(),
             waiting: Vec::new(),
             log: Vec::new(),
+            topics: TestTopics::default(),
             next_slot: 0,
             lives: 7,
         }
@@ -56,7 +108,7 @@ impl Fixture {
         let end = self.now_ms + milliseconds;
         while let Some(at) = self.groups.next_deadline().filter(|at| at.0 <= end * 1000) {
             self.now_ms = self.now_ms.max(at.0.div_ceil(1000));
-            self.groups.on_time(self.now());
+            self.groups.on_time(self.now(), self.topics.view());
             self.collect();
         }
         self.now_ms = end;
@@ -116,7 +168,7 @@ impl Fixture {
     /// Sends a JoinGroup; its slot.
     pub fn join(&mut self, request: &JoinRequest<'_>) -> u32 {
         let waiter = self.waiter();
-        self.groups.join(self.now(), PLACE, request, waiter);
+        self.groups.join(self.now(), self.topics.view(), PLACE, request, waiter);
         self.collect();
         waiter.slot.0
     }
@@ -126,7 +178,7 @@ impl Fixture {
         let waiter = self.waiter();
         let from = MemberOf { group: "g", member, instance: None, generation };
         let request = SyncRequest { from, protocol_type: None, protocol: None, assignments: assignments.to_vec() };
-        self.groups.sync(self.now(), &request, waiter);
+        self.groups.sync(self.now(), self.topics.view(), &request, waiter);
         self.collect();
         waiter.slot.0
     }
@@ -139,7 +191,8 @@ impl Fixture {
     }
 
     pub fn leave(&mut self, member: &str, instance: Option<&str>) -> Result<(), GroupError> {
-        let results = self.groups.leave(self.now(), "g", std::iter::once(Leaving { member, instance }));
+        let results =
+            self.groups.leave(self.now(), self.topics.view(), "g", std::iter::once(Leaving { member, instance }));
         self.collect();
         results[0]
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::offsets::Offsets;
 use super::records::{GroupValue, Key, MemberValue, subscribed_topics};
-use super::{Context, GroupError, GroupRecord, JoinRequest, Member, MemberOf};
+use super::{Consumer, Context, GroupError, GroupRecord, JoinRequest, Member, MemberOf};
 use crate::memory::Grant;
 use crate::types::{Now, PartitionIndex, Timestamp};
 
@@ -27,6 +27,10 @@ pub enum State {
     PreparingRebalance,
     /// Members wait for the leader's assignment.
     CompletingRebalance,
+    /// A consumer group whose members' targets are to be made.
+    Assigning,
+    /// A consumer group whose members are on their way to their targets.
+    Reconciling,
     /// Everybody has an assignment.
     Stable,
     /// There is no such group.
@@ -40,6 +44,8 @@ impl State {
             State::Empty => "Empty",
             State::PreparingRebalance => "PreparingRebalance",
             State::CompletingRebalance => "CompletingRebalance",
+            State::Assigning => "Assigning",
+            State::Reconciling => "Reconciling",
             State::Stable => "Stable",
             State::Dead => "Dead",
         }
@@ -55,6 +61,8 @@ pub(super) enum Timer {
     Sync,
     /// A member's silence, or that of somebody who was given an id.
     Session(u32),
+    /// The end of a consumer group's patience with a member.
+    Owed(u32),
 }
 
 /// The first rebalance of an empty group waits for members who start at the same time.
@@ -90,6 +98,8 @@ pub struct Group {
     pub(super) commits_under_way: usize,
     /// A leader's assignment is on its way to the log, of this generation.
     pub(super) is_storing: bool,
+    /// What a group has whose coordinator assigns; the classic members and their like are empty then.
+    pub(super) consumer: Option<Box<Consumer>>,
     held: Grant,
 }
 
@@ -113,6 +123,7 @@ impl Group {
             offsets: Offsets::default(),
             commits_under_way: 0,
             is_storing: false,
+            consumer: None,
             held,
         }
     }
@@ -160,11 +171,15 @@ impl Group {
     /// Bytes of its members' ids, metadata and assignments: about what describing it takes.
     pub fn described_bytes(&self) -> usize {
         let members = self.members.values().map(|member| member.held.bytes() + member.held_assignment.bytes());
-        self.held.bytes() + members.sum::<usize>()
+        let consumer = self.consumer.as_ref().map_or(0, |consumer| consumer.held_bytes());
+        self.held.bytes() + members.sum::<usize>() + consumer
     }
 
     /// True when a member's subscription names the topic; true for all topics while that is not known.
     pub fn subscribes(&self, topic: &str) -> bool {
+        if let Some(consumer) = &self.consumer {
+            return consumer.subscribes(topic);
+        }
         let Some(protocol) = &self.protocol else { return !self.members.is_empty() };
         self.members.values().any(|member| match member.metadata(protocol) {
             Some(metadata) => subscribed_topics(metadata).any(|name| name == topic),
@@ -241,6 +256,7 @@ impl Group {
     pub(super) fn is_forgettable(&self) -> bool {
         self.state == State::Empty
             && self.generation == 0
+            && self.consumer.is_none()
             && self.members.is_empty()
             && self.given.is_empty()
             && self.offsets.is_empty()
@@ -256,8 +272,15 @@ impl Group {
         cx.timers.cancel((self.number, Timer::Join));
         cx.timers.cancel((self.number, Timer::Sync));
         let numbers = self.members.values().map(|member| member.number).chain(self.given.values().map(|given| given.0));
+        let consumers = self.consumer.iter().flat_map(|consumer| consumer.numbers());
+        self.cancel_numbers(cx, numbers.chain(consumers));
+    }
+
+    /// Cancels the timers of members.
+    pub(super) fn cancel_numbers(&self, cx: &mut Context, numbers: impl Iterator<Item = u32>) {
         for number in numbers {
             cx.timers.cancel((self.number, Timer::Session(number)));
+            cx.timers.cancel((self.number, Timer::Owed(number)));
         }
     }
 
@@ -285,8 +308,11 @@ impl Group {
         GroupRecord { key: Key::Group { group: &self.name }.encode(), value: Some(value.encode()) }
     }
 
-    /// The record that forgets it.
-    pub(super) fn tombstone(&self) -> GroupRecord {
-        GroupRecord { key: Key::Group { group: &self.name }.encode(), value: None }
+    /// The records that forget it, its offsets apart.
+    pub(super) fn tombstones(&self) -> Vec<GroupRecord> {
+        match &self.consumer {
+            Some(consumer) => consumer.tombstones(&self.name),
+            None => vec![GroupRecord { key: Key::Group { group: &self.name }.encode(), value: None }],
+        }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::group::{InitialDelay, Timer};
 use super::member::{Member, member_bytes};
 use super::stores::{Replaced, Store};
-use super::{Context, Group, GroupAnswer, GroupError, Groups, JoinRefusal, JoinRequest, Joined, JoinedMember, State};
+use super::{
+    Context, Group, GroupAnswer, GroupError, Groups, JoinRefusal, JoinRequest, Joined, JoinedMember, State, TopicView,
+};
 use crate::broker::Waiter;
 use crate::limits::{GROUP_MEMBER_METADATA_BYTES_MAX, GROUP_NAME_BYTES_MAX, GROUP_NEW_MEMBER_MS_MAX};
 use crate::types::{Now, PartitionIndex};
@@ -19,8 +21,15 @@ impl From<GroupError> for JoinRefusal {
 impl Groups {
     /// A member joins; answered when its generation begins, or at once when that cannot be. `partition` is where the
     /// group lives.
-    pub fn join(&mut self, now: Now, partition: PartitionIndex, request: &JoinRequest<'_>, waiter: Waiter) {
-        if let Err(refusal) = self.try_join(now, partition, request, waiter) {
+    pub fn join(
+        &mut self,
+        now: Now,
+        view: TopicView<'_>,
+        partition: PartitionIndex,
+        request: &JoinRequest<'_>,
+        waiter: Waiter,
+    ) {
+        if let Err(refusal) = self.try_join(now, view, partition, request, waiter) {
             let refusal = match &*refusal.member {
                 "" => JoinRefusal { member: request.member.into(), ..refusal },
                 _ => refusal,
@@ -35,6 +44,7 @@ impl Groups {
     fn try_join(
         &mut self,
         now: Now,
+        view: TopicView<'_>,
         partition: PartitionIndex,
         request: &JoinRequest<'_>,
         waiter: Waiter,
@@ -45,6 +55,10 @@ impl Groups {
         }
         let group = self.by_name.get_mut(request.group).ok_or(GroupError::UnknownMember)?;
         let cx = &mut self.cx;
+        group.become_classic(cx, now);
+        if group.consumer.is_some() {
+            return group.classic_join(cx, now, view, request, waiter);
+        }
         if !group.accepts(request.member, cx.config.members_max as usize) {
             group.remove(cx, now, request.member);
             return Err(GroupError::GroupFull.into());
@@ -83,7 +97,7 @@ impl Group {
     fn accepts(&self, member: &str, members_max: usize) -> bool {
         let known = self.members.get(member);
         match self.state {
-            State::Empty | State::Dead => true,
+            State::Empty | State::Dead | State::Assigning | State::Reconciling => true,
             State::PreparingRebalance => {
                 let joining = || self.members.values().filter(|member| member.joining.is_some()).count();
                 known.is_some_and(|member| member.joining.is_some()) || joining() < members_max
@@ -100,7 +114,7 @@ impl Group {
         request: &JoinRequest<'_>,
         waiter: Waiter,
     ) -> Result<(), JoinRefusal> {
-        let id = new_member_id(cx, request);
+        let id: Arc<str> = cx.new_id(request.instance.unwrap_or(request.client_id)).into();
         if let Some(instance) = request.instance {
             return match self.static_members.get(instance).cloned() {
                 Some(old) => self.replace(cx, now, &old, id, request, waiter).map_err(Into::into),
@@ -133,7 +147,7 @@ impl Group {
         let member = self.members.get(request.member).ok_or(GroupError::UnknownMember)?;
         let is_leader = self.leader.as_deref() == Some(request.member);
         match self.state {
-            State::Empty | State::Dead => Err(GroupError::UnknownMember),
+            State::Empty | State::Dead | State::Assigning | State::Reconciling => Err(GroupError::UnknownMember),
             // The answer to its first JoinGroup was lost.
             State::CompletingRebalance if member.matches(request) => {
                 self.tell_generation(cx, request.member, waiter);
@@ -292,7 +306,7 @@ impl Group {
                 cx.timers.set((self.number, Timer::Join), now.mono.plus_millis(delay_ms));
             }
             State::Stable | State::CompletingRebalance => self.prepare_again(cx, now),
-            State::PreparingRebalance | State::Dead => {}
+            State::PreparingRebalance | State::Dead | State::Assigning | State::Reconciling => {}
         }
     }
 
@@ -313,12 +327,4 @@ fn fence(cx: &mut Context, old: &Arc<str>, member: &mut Member) {
     if let Some(waiter) = member.syncing.take() {
         cx.answer(waiter, GroupAnswer::Synced(Err(GroupError::FencedInstance)));
     }
-}
-
-/// Kafka's form: the client's id, or the instance's, and a UUID.
-fn new_member_id(cx: &mut Context, request: &JoinRequest<'_>) -> Arc<str> {
-    let (high, low) = (cx.rng.next(), cx.rng.next());
-    let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0x0fff | 0x4000);
-    let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
-    format!("{}-{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}", request.instance.unwrap_or(request.client_id)).into()
 }

@@ -1,4 +1,4 @@
-//! Classic consumer groups: who is in which group, which generation it is in, who reads what, and how far.
+//! Consumer groups: who is in which group, which generation it is in, who reads what, and how far.
 //!
 //! ```text
 //!            join                       all joined, or time          leader's assignment is stored
@@ -6,6 +6,9 @@
 //!    ^                  |    ^                                |                                |
 //!    +---- none left ---+    +-- join, leave, silence, no sync +---- join, leave, silence -----+
 //! ```
+//!
+//! That is the classic protocol, in which members wait for each other and one of them assigns; groups whose coordinator
+//! assigns are in `consumer`. Offsets, the log and the members' timers are the same for both.
 //!
 //! A group lives in one partition of `__consumer_offsets`, whose leader is its coordinator: what is answered was
 //! written there before, and what a coordinator knows it has read from there. This room is the machine alone: it says
@@ -15,6 +18,7 @@
 //! SyncGroup; nobody commits in a generation that is over; what is told as committed is in the log. Every byte kept is
 //! granted from the account "groups", and who finds it empty is refused. The clock's wall time is broker time here.
 
+pub mod consumer;
 mod error;
 mod expiry;
 mod group;
@@ -39,6 +43,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use consumer::{Consumer, ConsumerHeartbeat, ConsumerMember, ConsumerStanding, Partitions, TopicView};
 pub use error::GroupError;
 pub use group::{Group, State};
 pub use member::{Member, MemberProtocol};
@@ -173,6 +178,8 @@ pub enum GroupAnswer {
     Synced(Result<Synced, GroupError>),
     /// To `commit`, `delete_offsets` and `delete_group`: in the log, or not.
     Stored(Result<(), GroupError>),
+    /// To `consumer_heartbeat`.
+    Reported(Result<ConsumerStanding, GroupError>),
 }
 
 /// A record to be written.
@@ -233,10 +240,20 @@ impl Context {
         self.account.take(bytes)
     }
 
-    /// Asks for records to be appended; `store` is what happens then.
-    fn append(&mut self, partition: PartitionIndex, records: Vec<GroupRecord>, store: Store) {
+    /// Kafka's form of a member id: what it begins with, if anything, and a UUID.
+    fn new_id(&mut self, prefix: &str) -> String {
+        let (high, low) = (self.rng.next(), self.rng.next());
+        let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0x0fff | 0x4000);
+        let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
+        let dash = if prefix.is_empty() { "" } else { "-" };
+        format!("{prefix}{dash}{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+    }
+
+    /// Asks for records to be appended; `store` is what happens then. Names it.
+    fn append(&mut self, partition: PartitionIndex, records: Vec<GroupRecord>, store: Store) -> u32 {
         let token = self.stores.begin(partition, store);
         self.output.push_back(Output::Append { partition, records, token });
+        token
     }
 }
 
@@ -271,10 +288,10 @@ impl Groups {
     }
 
     /// Does what is due by time.
-    pub fn on_time(&mut self, now: Now) {
+    pub fn on_time(&mut self, now: Now, view: TopicView<'_>) {
         while let Some((number, timer)) = self.cx.timers.expired(now.mono) {
             if let Some(group) = group_of(&mut self.by_name, &self.names, number) {
-                group.timer_expired(&mut self.cx, now, timer);
+                group.timer_expired(&mut self.cx, now, view, timer);
                 self.sweep(number);
             }
         }

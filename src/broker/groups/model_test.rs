@@ -147,7 +147,7 @@ impl Run {
         let waiter = self.f.waiter();
         let from = of(client);
         let request = SyncRequest { from, protocol_type: None, protocol: None, assignments: assignments.to_vec() };
-        self.f.groups.sync(self.f.now(), &request, waiter);
+        self.f.groups.sync(self.f.now(), self.f.topics.view(), &request, waiter);
         self.f.collect();
         waiter.slot.0
     }

@@ -193,7 +193,7 @@ impl Groups {
         }
         let bytes = offsets.iter().map(|one| offset_bytes(one.metadata)).sum();
         let held = self.cx.take(bytes).ok_or(GroupError::Unavailable)?;
-        if from.generation >= 0 {
+        if from.generation >= 0 && group.consumer.is_none() {
             group.keep_alive(&mut self.cx, now, from.member);
         }
         let offsets: Vec<_> = offsets.iter().map(|one| group.to_commit(now, one)).collect();
@@ -247,7 +247,9 @@ impl Groups {
         let records = group.forget_offsets(&mut self.cx, &gone);
         match records.is_empty() {
             true => self.cx.answer(waiter, GroupAnswer::Stored(Ok(()))),
-            false => self.cx.append(group.partition, records, Store::Tell(waiter)),
+            false => {
+                self.cx.append(group.partition, records, Store::Tell(waiter));
+            }
         }
         Ok(results)
     }
@@ -275,13 +277,23 @@ impl Groups {
         let Some(mut group) = self.forget(name) else { return Err(GroupError::GroupNotFound) };
         let all = group.offsets.select(|_, _| true);
         let mut records = group.forget_offsets(&mut self.cx, &all);
-        records.push(group.tombstone());
+        records.extend(group.tombstones());
         self.cx.append(group.partition, records, Store::Tell(waiter));
         Ok(())
     }
 }
 
 impl Group {
+    /// Whether who says to be a member may look at the offsets: in a consumer group only where it stands.
+    pub fn check_look(&self, member: Option<&str>, epoch: i32) -> Result<(), GroupError> {
+        match &self.consumer {
+            Some(consumer) if epoch >= 0 || member.is_some_and(|member| !member.is_empty()) => {
+                consumer.check_epoch(member.unwrap_or_default(), epoch)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether this member may commit now.
     fn check_commit(&self, from: &MemberOf<'_>) -> Result<(), GroupError> {
         if from.generation < 0 && self.state == State::Empty {
@@ -289,6 +301,9 @@ impl Group {
         }
         if from.generation < 0 && from.member.is_empty() && from.instance.is_none() {
             return Err(GroupError::UnknownMember);
+        }
+        if let Some(consumer) = &self.consumer {
+            return consumer.check_epoch(from.member, from.generation);
         }
         self.check_generation(from)?;
         match self.state {

@@ -8,15 +8,17 @@ use std::sync::Arc;
 
 use super::group::{InitialDelay, Timer};
 use super::stores::Store;
-use super::{Context, Group, GroupAnswer, GroupError, JoinRefusal, Member, State};
+use super::{Context, Group, GroupAnswer, GroupError, JoinRefusal, Member, State, TopicView};
 use crate::types::Now;
 
 impl Group {
     /// A deadline has passed.
-    pub(super) fn timer_expired(&mut self, cx: &mut Context, now: Now, timer: Timer) {
+    pub(super) fn timer_expired(&mut self, cx: &mut Context, now: Now, view: TopicView<'_>, timer: Timer) {
         match timer {
             Timer::Join => self.join_time_over(cx, now),
             Timer::Sync => self.sync_time_over(cx, now),
+            Timer::Session(number) if self.consumer.is_some() => self.consumer_session_over(cx, now, view, number),
+            Timer::Owed(number) => self.consumer_owes(cx, now, view, number),
             Timer::Session(number) => self.session_over(cx, now, number),
         }
     }
@@ -151,7 +153,7 @@ impl Group {
         match self.state {
             State::Stable | State::CompletingRebalance => self.prepare_again(cx, now),
             State::PreparingRebalance => self.try_complete_join(cx, now),
-            State::Empty | State::Dead => {}
+            State::Empty | State::Dead | State::Assigning | State::Reconciling => {}
         }
     }
 

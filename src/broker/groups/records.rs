@@ -13,6 +13,7 @@
 //!
 //! Strings have a length of 16 bits, runs of bytes one of 32. Older values are read as well; newer ones are not.
 
+use super::consumer::ConsumerKey;
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, ReadError, Reader, Timestamp, Writer};
 
 const OFFSET_KEY_VERSION: i16 = 1;
@@ -28,6 +29,8 @@ pub enum Key<'a> {
     Offset { group: &'a str, topic: &'a str, partition: PartitionIndex },
     /// A group's generation.
     Group { group: &'a str },
+    /// Something of a consumer group.
+    Consumer { group: &'a str, key: ConsumerKey<'a> },
 }
 
 /// A committed offset.
@@ -99,6 +102,7 @@ impl Key<'_> {
                 writer.i16(GROUP_KEY_VERSION);
                 put_text(&mut writer, group);
             }
+            Key::Consumer { group, key } => return key.encode(group),
         }
         out
     }
@@ -113,7 +117,7 @@ impl Key<'_> {
                 partition: PartitionIndex(reader.i32()?),
             }),
             GROUP_KEY_VERSION => Some(Key::Group { group: text(&mut reader)? }),
-            _ => None,
+            version => ConsumerKey::decode(version, &mut reader)?.map(|(group, key)| Key::Consumer { group, key }),
         })
     }
 }
@@ -333,7 +337,7 @@ mod tests {
             expires_at: None,
         };
         assert_eq!(value.encode(), b"\0\x03\0\0\0\0\0\0\0\x01\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\x02");
-        assert_eq!(Key::decode(b"\0\x03whatever"), Ok(None), "a kind from the future is left alone");
+        assert_eq!(Key::decode(b"\0\x63whatever"), Ok(None), "a kind from the future is left alone");
     }
 
     /// The topics of a consumer's subscription; damaged metadata names none beyond the damage.

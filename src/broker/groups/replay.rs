@@ -56,8 +56,9 @@ impl Groups {
                 group.offsets.insert(&topic, index, committed, held);
                 Ok(())
             }
+            (Some(Key::Consumer { group, key }), value) => self.replay_consumer(now, partition, group, key, value),
             (Some(Key::Group { group }), None) => {
-                if let Some(group) = self.by_name.get_mut(group) {
+                if let Some(group) = self.by_name.get_mut(group).filter(|group| group.consumer.is_none()) {
                     group.reset();
                 }
                 self.sweep_named(group);
@@ -74,6 +75,10 @@ impl Groups {
     /// All records of the partition were replayed.
     pub fn loaded(&mut self, now: Now, partition: PartitionIndex) {
         for group in self.by_name.values_mut().filter(|group| group.partition == partition) {
+            if group.consumer.is_some() {
+                group.consumer_loaded(&mut self.cx, now);
+                continue;
+            }
             group.state = if group.members.is_empty() { State::Empty } else { State::Stable };
             for id in group.members.keys() {
                 group.keep_alive(&mut self.cx, now, id);
@@ -102,7 +107,7 @@ impl Groups {
         }
     }
 
-    fn sweep_named(&mut self, name: &str) {
+    pub(super) fn sweep_named(&mut self, name: &str) {
         if let Some(number) = self.by_name.get(name).map(|group| group.number) {
             self.sweep(number);
         }
@@ -110,6 +115,7 @@ impl Groups {
 
     fn replay_group(&mut self, name: &str, value: &GroupValue<'_>) -> Result<(), ReplayError> {
         let Some(group) = self.by_name.get_mut(name) else { return Ok(()) };
+        group.consumer = None;
         group.reset();
         group.generation = value.generation;
         group.protocol_type = Some(value.protocol_type).filter(|name| !name.is_empty()).map(Arc::from);
@@ -153,7 +159,7 @@ fn as_request<'a>(value: &GroupValue<'a>, member: &MemberValue<'a>) -> JoinReque
 
 impl Group {
     /// As if it had never had a member.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.state = State::Empty;
         self.generation = 0;
         (self.protocol_type, self.protocol, self.leader) = (None, None, None);

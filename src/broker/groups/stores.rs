@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::consumer::ConsumerStore;
 use super::member::MemberProtocol;
 use super::offsets::CommitUnderWay;
 use super::{Context, Group, GroupAnswer, GroupError, Groups, JoinRefusal, State, group_of};
@@ -44,6 +45,8 @@ pub(super) enum Store {
     Commit(CommitUnderWay),
     /// Somebody is told.
     Tell(Waiter),
+    /// A consumer group is as its coordinator has it.
+    Consumer(ConsumerStore),
 }
 
 /// Everything under way.
@@ -74,6 +77,14 @@ impl Stores {
         })
     }
 
+    /// The records of a consumer group.
+    pub fn consumer(&mut self, token: u32) -> Option<&mut ConsumerStore> {
+        match self.by_token.get_mut(&token) {
+            Some((_, Store::Consumer(store))) => Some(store),
+            _ => None,
+        }
+    }
+
     /// Tokens of a partition.
     pub fn of(&self, partition: PartitionIndex) -> Vec<u32> {
         self.by_token.iter().filter(|(_, (of, _))| *of == partition).map(|(token, _)| *token).collect()
@@ -87,6 +98,7 @@ impl Groups {
         match store {
             Store::Nobody => {}
             Store::Tell(waiter) => self.cx.answer(waiter, GroupAnswer::Stored(result)),
+            Store::Consumer(store) => self.consumer_stored(token, store, result),
             Store::Commit(commit) => self.commit_stored(commit, result),
             Store::Assignment(assignment) => {
                 if let Some(group) = group_of(&mut self.by_name, &self.names, assignment.group) {

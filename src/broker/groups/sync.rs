@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::group::Timer;
 use super::stores::{Assignment, Store};
-use super::{Context, Group, GroupAnswer, GroupError, Groups, State, SyncRequest, Synced};
+use super::{Context, Group, GroupAnswer, GroupError, Groups, JoinRefusal, State, SyncRequest, Synced, TopicView};
 use crate::broker::Waiter;
 use crate::memory::Grant;
 use crate::types::Now;
@@ -15,9 +15,10 @@ use crate::types::Now;
 impl Groups {
     /// A member asks for its assignment; answered when the leader's is stored, or at once when there is one or none
     /// will be.
-    pub fn sync(&mut self, now: Now, request: &SyncRequest<'_>, waiter: Waiter) {
+    pub fn sync(&mut self, now: Now, view: TopicView<'_>, request: &SyncRequest<'_>, waiter: Waiter) {
         let refused = match self.by_name.get_mut(request.from.group) {
             None => Err(GroupError::UnknownMember),
+            Some(group) if group.consumer.is_some() => group.classic_sync(&mut self.cx, now, view, request, waiter),
             Some(group) => group.sync(&mut self.cx, now, request, waiter),
         };
         if let Err(error) = refused {
@@ -42,7 +43,7 @@ impl Group {
         }
         let id = request.from.member;
         match self.state {
-            State::Empty | State::Dead => Err(GroupError::UnknownMember),
+            State::Empty | State::Dead | State::Assigning | State::Reconciling => Err(GroupError::UnknownMember),
             State::PreparingRebalance => Err(GroupError::RebalanceInProgress),
             State::Stable => {
                 let member = self.members.get_mut(id).ok_or(GroupError::UnknownMember)?;
@@ -127,6 +128,15 @@ impl Group {
         }
         if self.members.values().all(|member| member.has_synced) {
             cx.timers.cancel((self.number, Timer::Sync));
+        }
+    }
+
+    /// Nobody who waits for a generation gets into one.
+    pub(super) fn refuse_joins(&mut self, cx: &mut Context, error: GroupError) {
+        for (id, member) in &mut self.members {
+            if let Some(waiter) = member.joining.take() {
+                cx.answer(waiter, GroupAnswer::Joined(Err(JoinRefusal { error, member: id.clone() })));
+            }
         }
     }
 

@@ -11,9 +11,11 @@ mod load;
 
 use std::sync::Arc;
 
+use super::metadata::Metadata;
 use super::{Completion, Engine, NewTopic, TopicDone, TopicError, Waiter};
 use crate::broker::groups::{
-    Group, GroupAnswer, GroupError, Groups, JoinRequest, Leaving, MemberOf, OffsetToCommit, Output, SyncRequest,
+    ConsumerHeartbeat, Group, GroupAnswer, GroupError, Groups, JoinRequest, Leaving, MemberOf, OffsetToCommit, Output,
+    SyncRequest, TopicView,
 };
 use crate::broker::{Door, PartitionKey};
 use crate::config::Config;
@@ -27,6 +29,11 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// The coordinator's own place among the connections: its answers are not handed to a door.
 const OWN: ConnId = ConnId { index: u32::MAX, generation: u32::MAX - 1 };
+
+/// The topics, for groups that subscribe to them.
+fn view<'a>(metadata: &'a Metadata, coordination: &Coordination) -> TopicView<'a> {
+    TopicView { topics: metadata.coordinator().cluster(), version: coordination.topics_version }
+}
 
 fn own(slot: u32) -> Waiter {
     Waiter { door: Door::Kafka, conn: OWN, slot: Slot(slot) }
@@ -74,6 +81,8 @@ pub(super) struct Coordination {
     now: Now,
     /// The topic or its leaders may have changed.
     is_changed: bool,
+    /// Counts changes of the tree: other topics than before.
+    topics_version: u64,
     /// Something was appended or read outside of a turn's end.
     is_dirty: bool,
 }
@@ -90,6 +99,7 @@ impl Coordination {
             reads,
             now: Now::default(),
             is_changed: true,
+            topics_version: 0,
             is_dirty: false,
         }
     }
@@ -97,6 +107,7 @@ impl Coordination {
     /// The tree has changed.
     pub fn changed(&mut self) {
         self.is_changed = true;
+        self.topics_version += 1;
     }
 
     /// When something is due.
@@ -165,7 +176,8 @@ impl Engine {
         match self.coordination.place(request.group) {
             Ok(place) => {
                 let now = self.group_time(now);
-                self.coordination.groups.join(now, place, request, waiter);
+                let view = view(&self.metadata, &self.coordination);
+                self.coordination.groups.join(now, view, place, request, waiter);
                 self.follow_groups(now);
             }
             Err(error) => self.completions.push_back((waiter, Completion::Joined(Err(error.into())))),
@@ -177,7 +189,8 @@ impl Engine {
         match self.coordination.place(request.from.group) {
             Ok(_) => {
                 let now = self.group_time(now);
-                self.coordination.groups.sync(now, request, waiter);
+                let view = view(&self.metadata, &self.coordination);
+                self.coordination.groups.sync(now, view, request, waiter);
                 self.follow_groups(now);
             }
             // The generation is lost: the member joins again without looking for the coordinator.
@@ -202,6 +215,19 @@ impl Engine {
         }
     }
 
+    /// A member of a consumer group reports; answers with `Completion::Reported`.
+    pub fn consumer_heartbeat(&mut self, now: Now, request: &ConsumerHeartbeat<'_>, waiter: Waiter) {
+        match self.coordination.place(request.group) {
+            Ok(place) => {
+                let now = self.group_time(now);
+                let view = view(&self.metadata, &self.coordination);
+                self.coordination.groups.consumer_heartbeat(now, view, place, request, waiter);
+                self.follow_groups(now);
+            }
+            Err(error) => self.completions.push_back((waiter, Completion::Reported(Err(error)))),
+        }
+    }
+
     /// Members leave; one result each.
     pub fn leave_group<'a>(
         &mut self,
@@ -211,7 +237,8 @@ impl Engine {
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         self.coordination.place(group)?;
         let now = self.group_time(now);
-        let results = self.coordination.groups.leave(now, group, leaving);
+        let view = view(&self.metadata, &self.coordination);
+        let results = self.coordination.groups.leave(now, view, group, leaving);
         self.follow_groups(now);
         Ok(results)
     }
@@ -279,7 +306,8 @@ impl Engine {
         self.coordination.is_dirty = false;
         self.coordination.retry_at.take_if(|at| *at <= now.mono);
         let now = self.group_time(now);
-        self.coordination.groups.on_time(now);
+        let view = view(&self.metadata, &self.coordination);
+        self.coordination.groups.on_time(now, view);
         if self.coordination.is_changed || !self.coordination.is_settled() {
             self.look_at_parts();
             self.load(now, fx);
@@ -326,6 +354,9 @@ impl Engine {
                 }
                 Output::Answer(waiter, GroupAnswer::Stored(result)) => {
                     self.completions.push_back((waiter, Completion::Stored(result)));
+                }
+                Output::Answer(waiter, GroupAnswer::Reported(result)) => {
+                    self.completions.push_back((waiter, Completion::Reported(result)));
                 }
                 Output::Append { partition, records, token } => {
                     self.coordination.is_dirty = true;

@@ -43,13 +43,15 @@ fn put_group(
     let none = DescribedGroup { group_id, authorized_operations, ..Default::default() };
     match engine.group(group_id) {
         Err(error) => out.put(DescribedGroup { error_code: group_code(error), ..none }),
-        Ok(None) if version >= NOT_FOUND_FROM => {
-            let message = format!("Group {group_id} not found.");
+        Ok(found) if version >= NOT_FOUND_FROM && !found.is_some_and(is_classic) => {
+            let message = match found {
+                Some(_) => format!("Group {group_id} is not a classic group."),
+                None => format!("Group {group_id} not found."),
+            };
             let (error_code, group_state) = (ErrorCode::GROUP_ID_NOT_FOUND, GroupState::Dead.name());
             out.put(DescribedGroup { error_code, group_state, error_message: Some(&message), ..none });
         }
-        Ok(None) => out.put(DescribedGroup { group_state: GroupState::Dead.name(), ..none }),
-        Ok(Some(group)) => {
+        Ok(Some(group)) if is_classic(group) => {
             let protocol = group.protocol().filter(|_| group.state() == GroupState::Stable);
             let each = |out: &mut Elements<'_, '_, _>| put_members(out, group, protocol);
             out.put(DescribedGroup {
@@ -60,7 +62,12 @@ fn put_group(
                 ..none
             });
         }
+        Ok(_) => out.put(DescribedGroup { group_state: GroupState::Dead.name(), ..none }),
     }
+}
+
+fn is_classic(group: &Group) -> bool {
+    group.consumer().is_none()
 }
 
 fn put_members(out: &mut Elements<'_, '_, DescribedGroupMember<'static>>, group: &Group, protocol: Option<&str>) {

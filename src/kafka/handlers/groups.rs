@@ -19,10 +19,36 @@ pub fn group_code(error: GroupError) -> ErrorCode {
         GroupError::SubscribedToTopic => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
         GroupError::GroupNotFound => ErrorCode::GROUP_ID_NOT_FOUND,
         GroupError::TooLarge => ErrorCode::INVALID_COMMIT_OFFSET_SIZE,
+        GroupError::UnsupportedProtocol => ErrorCode::UNSUPPORTED_VERSION,
+        GroupError::UnsupportedAssignor => ErrorCode::UNSUPPORTED_ASSIGNOR,
+        GroupError::InvalidRegex => ErrorCode::INVALID_REGULAR_EXPRESSION,
+        GroupError::FencedEpoch => ErrorCode::FENCED_MEMBER_EPOCH,
+        GroupError::StaleEpoch => ErrorCode::STALE_MEMBER_EPOCH,
+        GroupError::UnreleasedInstance => ErrorCode::UNRELEASED_INSTANCE_ID,
         GroupError::NotCoordinator => ErrorCode::NOT_COORDINATOR,
         GroupError::Loading => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
         GroupError::GroupFull => ErrorCode::GROUP_MAX_SIZE_REACHED,
         GroupError::Unavailable => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+    }
+}
+
+/// The same for people, where the protocol has a place for it.
+pub fn group_sentence(error: GroupError) -> &'static str {
+    match error {
+        GroupError::InvalidGroupId => "a group has a name of at most 16 KiB",
+        GroupError::UnknownMember => "the group has no such member: join again",
+        GroupError::FencedInstance => "another process has taken over this instance id",
+        GroupError::GroupNotFound => "there is no such consumer group, or its members keep to the classic protocol",
+        GroupError::UnsupportedProtocol => "group.coordinator.rebalance.protocols has no consumer groups",
+        GroupError::UnsupportedAssignor => "group.consumer.assignors does not have this assignor",
+        GroupError::InvalidRegex => "SubscribedTopicRegex is no regular expression, or a larger one than may be",
+        GroupError::FencedEpoch => "the member is not at this epoch: it must give up its partitions and join again",
+        GroupError::StaleEpoch => "the member has another epoch by now",
+        GroupError::UnreleasedInstance => "the member that has this instance id has not left",
+        GroupError::NotCoordinator => "another node coordinates the group",
+        GroupError::Loading => "the group is being loaded",
+        GroupError::GroupFull => "the group has as many members as it may, or their memory is used up",
+        _ => "the coordinator is not available now",
     }
 }
 

@@ -6,9 +6,6 @@ use crate::kafka::codec::{Array, Elements, ListGroupsRequest, ListGroupsResponse
 use crate::kafka::errors::ErrorCode;
 use crate::types::ReadError;
 
-/// The type of every group that there is.
-const CLASSIC: &str = "classic";
-
 /// The reply, unfiltered.
 pub fn estimate(cx: &Context<'_>, _request: &Request<'_>, _frame_bytes: usize) -> Result<usize, ReadError> {
     let (groups, _) = cx.engine.groups();
@@ -26,7 +23,7 @@ pub fn handle(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Resul
                 group_id: group.name(),
                 protocol_type: group.protocol_type().unwrap_or_default(),
                 group_state: group.state().name(),
-                group_type: CLASSIC,
+                group_type: group.kind(),
             });
         });
     };
@@ -35,10 +32,9 @@ pub fn handle(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Resul
 }
 
 fn wanted<'e>(engine: &'e Engine, body: &ListGroupsRequest<'_>) -> impl Iterator<Item = &'e Group> {
-    let is_wanted_type = passes(&body.types_filter, CLASSIC);
-    let states = body.states_filter;
+    let (states, types) = (body.states_filter, body.types_filter);
     let (groups, _) = engine.groups();
-    groups.filter(move |group| is_wanted_type && passes(&states, group.state().name()))
+    groups.filter(move |group| passes(&types, group.kind()) && passes(&states, group.state().name()))
 }
 
 fn passes<'a>(filter: &Array<'a, &'a str>, value: &str) -> bool {

@@ -10,6 +10,8 @@ mod acls;
 mod alter_configs;
 mod api_versions;
 mod brokers;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -119,6 +121,16 @@ pub const ROWS: &[Row] = &[
     Row { api: Api::DescribeProducers, estimate: describe_producers::estimate, handle: describe_producers::handle },
     Row { api: Api::DescribeTransactions, estimate: transactions::estimate, handle: transactions::describe },
     Row { api: Api::ListTransactions, estimate: modest, handle: transactions::list },
+    Row {
+        api: Api::ConsumerGroupHeartbeat,
+        estimate: consumer_group_heartbeat::estimate,
+        handle: consumer_group_heartbeat::handle,
+    },
+    Row {
+        api: Api::ConsumerGroupDescribe,
+        estimate: consumer_group_describe::estimate,
+        handle: consumer_group_describe::handle,
+    },
     Row {
         api: Api::ListConfigResources,
         estimate: list_config_resources::estimate,

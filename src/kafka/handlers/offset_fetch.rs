@@ -7,8 +7,8 @@ use super::groups::group_code;
 use super::{Answer, Context, Reply};
 use crate::engine::{Committed, Engine, GroupError, Offsets};
 use crate::kafka::codec::{
-    Array, Elements, OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse, OffsetFetchResponseGroup,
-    OffsetFetchResponsePartition, OffsetFetchResponseTopic, Request,
+    Array, Elements, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchResponse,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic, Request,
 };
 use crate::kafka::errors::ErrorCode;
 use crate::types::{Offset, PartitionIndex, ReadError};
@@ -51,7 +51,7 @@ pub fn handle(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Resul
     if request.version >= SEVERAL_FROM {
         let each = |groups: &mut Elements<'_, '_, OffsetFetchResponseGroup<'static>>| {
             for asked in body.groups {
-                let view = View::of(engine, asked.group_id, asked.topics);
+                let view = View::of(engine, asked.group_id, asked.topics).checked(engine, &asked);
                 let each = |out: &mut Elements<'_, '_, _>| view.put(out, ErrorCode::NONE);
                 groups.put(OffsetFetchResponseGroup {
                     group_id: asked.group_id,
@@ -91,6 +91,15 @@ impl<'a> View<'a> {
             asked,
             error_code: found.map_or_else(group_code, |_| ErrorCode::NONE),
             tells_topics: found.is_ok(),
+        }
+    }
+
+    /// A member of a consumer group is told nothing unless it stands where it believes to.
+    fn checked(self, engine: &Engine, asked: &OffsetFetchRequestGroup<'_>) -> View<'a> {
+        let group = engine.group(asked.group_id).ok().flatten();
+        match group.map_or(Ok(()), |group| group.check_look(asked.member_id, asked.member_epoch)) {
+            Ok(()) => self,
+            Err(error) => View { error_code: group_code(error), tells_topics: false, ..self },
         }
     }
 
