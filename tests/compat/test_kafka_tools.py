@@ -194,3 +194,149 @@ def test_broker_api_versions(tools):
     assert out.startswith(tools.bootstrap) and "(id: 1 rack: null" in out, out
     assert re.search(r"Produce\(0\): 0 to 13 \[usable: \d+\]", out), out
     assert "[unusable" not in out, out
+
+
+def configs(tools, *arguments, code=0):
+    outcome = tools.run("configs", "--bootstrap-server", tools.bootstrap, *arguments)
+    assert outcome.code == code, f"{arguments}: {outcome}"
+    return outcome.out + outcome.err
+
+
+def test_broker_configs(tools):
+    """A broker's configuration is altered for one and for all, in force and described; nonsense is refused."""
+    one = ["--entity-type", "brokers", "--entity-name", 1]
+    every = ["--entity-type", "brokers", "--entity-default"]
+    configs(tools, "--alter", *every, "--add-config", "log.retention.ms=7000000")
+    configs(tools, "--alter", *one, "--add-config", "log.retention.ms=8000000")
+    assert "log.retention.ms=8000000" in configs(tools, "--describe", *one)
+    assert "log.retention.ms=7000000" in configs(tools, "--describe", *every)
+    configs(tools, "--alter", *one, "--delete-config", "log.retention.ms")
+    assert "log.retention.ms=8000000" not in configs(tools, "--describe", *one)
+    configs(tools, "--alter", *every, "--delete-config", "log.retention.ms")
+    assert "Cannot update these configs dynamically" in configs(tools, "--alter", *one, "--add-config", "broker.id=7", code=1)
+
+
+def test_topic_configs(tools):
+    """A topic's configuration is described with its sources, altered and reset; nonsense is refused in Kafka's words."""
+    if tools.version == "2.3":
+        pytest.skip("2.3 alters topics through ZooKeeper alone")
+    topic = create(tools, "configured", 1, "--config", "retention.ms=3600000")
+    its = ["--entity-type", "topics", "--entity-name", topic]
+    assert "retention.ms=3600000 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=3600000" in configs(tools, "--describe", *its)
+    configs(tools, "--alter", *its, "--add-config", "retention.ms=7200000,cleanup.policy=[compact,delete]")
+    described = configs(tools, "--describe", *its)
+    assert "retention.ms=7200000" in described and "cleanup.policy=compact,delete" in described, described
+    configs(tools, "--alter", *its, "--delete-config", "retention.ms")
+    assert "retention.ms" not in configs(tools, "--describe", *its)
+    assert "retention.ms=604800000" in configs(tools, "--describe", *its, "--all")
+    refused = configs(tools, "--alter", *its, "--add-config", "retention.ms=nonsense", code=1)
+    assert "Invalid value nonsense for configuration retention.ms: Not a number of type LONG" in refused
+    configs(tools, "--alter", *its, "--add-config", "nobody.knows=1", code=1)
+
+
+def test_delete_records(tools, tmp_path):
+    """Records below an offset are gone: the beginning moves, what is left is read, and all of it can go."""
+    topic = create(tools, "shortened", 1)
+    produce(tools, topic, range(10))
+    for offset, left in ((4, 4), (-1, 10)):
+        wanted = tmp_path / "offsets.json"
+        wanted.write_text(json.dumps({"partitions": [{"topic": topic, "partition": 0, "offset": offset}], "version": 1}))
+        out = tools.ask("delete-records", "--offset-json-file", wanted)
+        assert re.search(rf"{topic}-0\s+low_watermark: {left}", out), out
+        assert tools.ask("get-offsets", "--topic", topic, "--time", -2).strip() == f"{topic}:0:{left}"
+        if left == 4:
+            assert consume(tools, topic, 6) == [str(number) for number in range(4, 10)]
+
+
+def test_log_dirs(tools):
+    """The one log directory with the size of every partition."""
+    topic = create(tools, "measured", 2)
+    produce(tools, topic, ["x" * 1000] * 10)
+    out = tools.ask("log-dirs", "--describe", "--topic-list", topic)
+    (broker,) = json.loads(out.splitlines()[-1])["brokers"]
+    (directory,) = broker["logDirs"]
+    assert broker["broker"] == 1 and directory["error"] is None, out
+    assert sorted(one["partition"] for one in directory["partitions"]) == [f"{topic}-0", f"{topic}-1"]
+    assert sum(one["size"] for one in directory["partitions"]) > 10_000
+
+
+def test_acls(tools):
+    """There is no authorizer, and its tool is told so in the words that dashboards wait for."""
+    for arguments in (["--list"], ["--add", "--allow-principal", "User:a", "--operation", "Read", "--topic", "x"]):
+        outcome = tools.run("acls", "--bootstrap-server", tools.bootstrap, *arguments)
+        assert outcome.code == 1 and "SecurityDisabledException" in outcome.out + outcome.err, outcome
+
+
+def test_client_compatibility(tools):
+    """Kafka's own test of what a client finds in a broker."""
+    expected = ["offsets-for-times-supported", "cluster-id-supported", "expect-record-too-large-exception"]
+    expected += ["create-topics-supported", "describe-acls-supported"]
+    if tools.version != "2.3":
+        expected += ["describe-configs-supported", "idempotent-producer-supported"]
+    arguments = [word for name in expected for word in (f"--{name}", str("too-large" not in name))]
+    out = tools.ask("compatibility", "--topic", create(tools, "compatible", 1), "--num-cluster-nodes", 1, *arguments)
+    assert "FAILED" not in out, out
+
+
+@pytest.fixture
+def new_tools(tools):
+    """The tools that 2.3 did not have, or not without ZooKeeper."""
+    if tools.version == "2.3":
+        pytest.skip("2.3 has no such tool that asks a broker")
+    return tools
+
+
+def test_leaders(new_tools):
+    """Electing preferred leaders is not needed, and said so."""
+    create(new_tools, "led", 2)
+    out = new_tools.ask("leader-election", "--election-type", "preferred", "--all-topic-partitions")
+    assert "failed" not in out.lower() and "error" not in out.lower(), out
+    one = ["--topic", "led", "--partition", 0]
+    out = new_tools.ask("leader-election", "--election-type", "preferred", *one)
+    assert "Valid replica already elected for partitions led-0" in out, out
+
+
+def test_reassignment(new_tools, tmp_path):
+    """A plan for the one broker is made, carried out, verified, and nothing is left under way."""
+    topic = create(new_tools, "moved", 2)
+    topics, plan = tmp_path / "topics.json", tmp_path / "plan.json"
+    topics.write_text(json.dumps({"version": 1, "topics": [{"topic": topic}]}))
+    made = new_tools.ask("reassign-partitions", "--generate", "--topics-to-move-json-file", topics, "--broker-list", 1)
+    plan.write_text(made.splitlines()[-1])
+    assert [one["replicas"] for one in json.loads(plan.read_text())["partitions"]] == [[1], [1]]
+    started = new_tools.ask("reassign-partitions", "--execute", "--reassignment-json-file", plan)
+    assert "Successfully started partition reassignments" in started, started
+    verified = new_tools.ask("reassign-partitions", "--verify", "--reassignment-json-file", plan)
+    assert verified.count("is completed") == 2, verified
+    assert "No partition reassignments found." in new_tools.ask("reassign-partitions", "--list")
+    plan.write_text(json.dumps({"version": 1, "partitions": [{"topic": topic, "partition": 0, "replicas": [1, 2]}]}))
+    new_tools.ask("reassign-partitions", "--execute", "--reassignment-json-file", plan, code=1)
+
+
+def test_cluster(new_tools):
+    """The cluster's id, its one broker, its quorum of one voter who leads."""
+    assert re.search(r"Cluster ID: \S{22}", new_tools.ask("cluster", "cluster-id"))
+    assert re.search(r"1\s+127.0.0.1\s+\d+\s+null\s+unfenced\s+broker", new_tools.ask("cluster", "list-endpoints"))
+    status = new_tools.ask("metadata-quorum", "describe", "--status")
+    assert re.search(r"LeaderId:\s+1\n", status) and re.search(r'CurrentVoters:\s+\[\{"id": 1', status), status
+    assert re.search(r"1\s+\S+\s+\d+\s+0\s.*Leader", new_tools.ask("metadata-quorum", "describe", "--replication"))
+    new_tools.ask("features", "describe")
+    new_tools.ask("client-metrics", "--list")
+
+
+def test_producers_and_transactions(new_tools):
+    """No transactions; the idempotent producer of a partition with its last sequence; nothing hangs."""
+    topic = create(new_tools, "sequenced", 1)
+    produce(new_tools, topic, range(7))
+    described = rows(new_tools.ask("transactions", "describe-producers", "--topic", topic, "--partition", 0))
+    assert [(row[1], row[3]) for row in described] == [("0", "6")], described
+    assert rows(new_tools.ask("transactions", "list")) == []
+    assert rows(new_tools.ask("transactions", "find-hanging", "--broker-id", 1)) == []
+
+
+def test_groups(new_tools):
+    """Every group with its type and protocol."""
+    topic = create(new_tools, "listed", 1)
+    produce(new_tools, topic, ["one"])
+    consume(new_tools, topic, 1, "--group", "listed-group")
+    assert re.search(r"listed-group\s+Classic\s+consumer", new_tools.ask("groups", "--list"))

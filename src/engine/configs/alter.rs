@@ -160,10 +160,17 @@ fn topic_value(known: &Known<'_>, set: &ConfigMap, change: &ConfigChange) -> Res
     Ok(value)
 }
 
+/// How fast replicas may catch up: nobody can set that here, and who reassigns partitions takes it away, set or not.
+const RATES: [&str; 3] = [
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
+
 /// What a broker shall say under a key; `None`: nothing.
 fn broker_value(known: &Known<'_>, set: &ConfigMap, change: &ConfigChange) -> Result<Option<String>, ConfigError> {
     let name = &change.name;
-    if change.operation == ConfigOperation::Delete && set.contains_key(name) {
+    if change.operation == ConfigOperation::Delete && (set.contains_key(name) || RATES.contains(&name.as_str())) {
         return Ok(None);
     }
     let fixed = || ConfigError::Request(format!("Cannot update these configs dynamically: Set({})", cut(name)));
@@ -348,5 +355,7 @@ mod tests {
         assert_eq!(refused("broker.id", "7"), "Cannot update these configs dynamically: Set(broker.id)");
         assert_eq!(refused("retention.ms", "7"), "Cannot update these configs dynamically: Set(retention.ms)");
         assert!(refused("log.retention.ms", "soon").contains("for configuration log.retention.ms"));
+        assert!(fixture.broker(&[change("leader.replication.throttled.rate", Delete, "")]).is_ok());
+        assert!(fixture.broker(&[change("leader.replication.throttled.rate", Set, "1")]).is_err());
     }
 }
