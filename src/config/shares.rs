@@ -67,9 +67,9 @@ impl CountLimits {
         let variable = variable_bytes(budget_bytes);
         CountLimits {
             connections: variable / 16 * 5 / CONNECTION_BYTES,
-            partitions: variable / 8 / PARTITION_STATE_BYTES,
+            partitions: variable / 32 * 5 / PARTITION_STATE_BYTES,
             producers: variable / 32 / PRODUCER_STATE_BYTES,
-            tree_bytes: variable / 8,
+            tree_bytes: variable / 32 * 3,
         }
     }
 }
@@ -180,5 +180,6 @@ mod tests {
         assert_eq!((memory.connections_max, memory.partitions_max, memory.producers_max), (768, 256, 4096));
         let shares = Shares::new(&memory);
         assert!(shares.message_bytes_max() >= 1_048_588 * 3, "{shares:?}");
+        assert!(CountLimits::new(64 * MIB).partitions >= 1000 + 50, "a thousand partitions and those of the groups");
     }
 }
