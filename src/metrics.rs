@@ -99,6 +99,21 @@ pub struct RuntimeMetrics {
     pub lines_suppressed: Counter,
     /// 1 when wall time is believed.
     pub clock_sane: Gauge,
+    /// File descriptors in use, as of the last look at the disk.
+    pub open_files: Gauge,
+    /// How many there may be.
+    pub open_files_max: Gauge,
+}
+
+/// What the coordinator counts.
+#[derive(Debug)]
+pub struct TreeMetrics {
+    /// Transactions applied, failed ones included.
+    pub transactions: Counter,
+    /// Snapshots written.
+    pub snapshots: Counter,
+    /// Sessions of ZooKeeper clients that were silent for too long.
+    pub sessions_expired: Counter,
 }
 
 /// Every number.
@@ -112,6 +127,8 @@ pub struct Metrics {
     pub mqtt: DoorMetrics,
     /// The HTTP door.
     pub http: DoorMetrics,
+    /// The coordinator.
+    pub tree: TreeMetrics,
     /// Disk lanes and log.
     pub disk: DiskMetrics,
     /// The runtime's thread.
@@ -274,6 +291,11 @@ impl Metrics {
             zookeeper: DoorMetrics::new(),
             mqtt: DoorMetrics::new(),
             http: DoorMetrics::new(),
+            tree: TreeMetrics {
+                transactions: Counter::new(),
+                snapshots: Counter::new(),
+                sessions_expired: Counter::new(),
+            },
             disk: DiskMetrics {
                 sync_micros: Histogram::new(&DURATION_BOUNDS_MICROS),
                 job_micros: Histogram::new(&DURATION_BOUNDS_MICROS),
@@ -290,6 +312,8 @@ impl Metrics {
                 step_micros: Histogram::new(&DURATION_BOUNDS_MICROS),
                 lines_suppressed: Counter::new(),
                 clock_sane: Gauge::new(),
+                open_files: Gauge::new(),
+                open_files_max: Gauge::new(),
             },
         }
     }
@@ -298,7 +322,7 @@ impl Metrics {
     pub fn visit(&self, visitor: &mut dyn FnMut(Sample<'_>)) {
         self.visit_doors(visitor);
         use SampleValue::{Counter, Durations, Gauge, Longest, Sizes};
-        let (disk, runtime) = (&self.disk, &self.runtime);
+        let (tree, disk, runtime) = (&self.tree, &self.disk, &self.runtime);
         for (name, help, value) in [
             ("tern_disk_syncs_total", "Syncs of files.", Counter(disk.sync_micros.count())),
             ("tern_disk_sync_seconds", "How long each sync took.", Durations(&disk.sync_micros)),
@@ -331,6 +355,15 @@ impl Metrics {
                 "tern_log_lines_suppressed_total",
                 "Lines of diagnostics that were not printed.",
                 Counter(runtime.lines_suppressed.get()),
+            ),
+            ("tern_open_files", "File descriptors in use.", Gauge(runtime.open_files.get())),
+            ("tern_open_files_max", "File descriptors that may be in use.", Gauge(runtime.open_files_max.get())),
+            ("tern_tree_transactions_total", "Transactions applied to the tree.", Counter(tree.transactions.get())),
+            ("tern_tree_snapshots_total", "Snapshots of the tree written.", Counter(tree.snapshots.get())),
+            (
+                "tern_tree_sessions_expired_total",
+                "Sessions of ZooKeeper clients that expired.",
+                Counter(tree.sessions_expired.get()),
             ),
             ("tern_clock_sane", "1 when wall time is believed.", Gauge(runtime.clock_sane.get())),
         ] {

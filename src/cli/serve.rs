@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::metrics::METRICS;
 use crate::runtime::disk::FILES_MAX;
 use crate::runtime::{self, Fault, descriptors, diagnostics};
 
@@ -40,7 +41,9 @@ const OTHER_DESCRIPTORS: usize = 64;
 
 fn raise_descriptors(connections_max: usize) {
     let wanted = connections_max + FILES_MAX + OTHER_DESCRIPTORS;
-    match descriptors::raise(wanted as u64) {
+    let raised = descriptors::raise(wanted as u64);
+    METRICS.runtime.open_files_max.set(*raised.as_ref().unwrap_or(&0) as i64);
+    match raised {
         Ok(limit) if limit < wanted as u64 => {
             tracing::warn!(
                 "the system allows {limit} open files, max.connections={connections_max} and the logs want {wanted}"

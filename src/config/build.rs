@@ -169,6 +169,7 @@ fn read_zookeeper(
     let digest = ["zookeeper.DigestAuthenticationProvider.superDigest", "DigestAuthenticationProvider.superDigest"];
     let super_digest = digest.map(|key| values.text(key).map(|assigned| assigned.value.trim().to_owned()));
     ZooKeeperConfig {
+        words: values.text("4lw.commands.whitelist").map(|assigned| assigned.value.clone()).unwrap_or_default(),
         super_digest: super_digest.into_iter().flatten().next(),
         bind,
         tick_ms: tick_ms as u64,

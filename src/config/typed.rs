@@ -134,6 +134,8 @@ pub struct ZooKeeperConfig {
     pub request_bytes_max: usize,
     /// `DigestAuthenticationProvider.superDigest`: who passes every ACL, as `USER:BASE64(SHA1(USER:PASSWORD))`.
     pub super_digest: Option<String>,
+    /// `4lw.commands.whitelist`: words with commas between them, `*` for all.
+    pub words: String,
 }
 
 /// The MQTT door.

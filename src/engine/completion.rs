@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     AppendError, AppendedAt, ConsumerStanding, DiskSpace, FoundOffset, GroupError, JoinRefusal, Joined, PartitionKey,
-    ProducerIdError, ProposeError, ReadData, ReadError, Synced, TopicError, TxnResult,
+    ProducerIdError, ProposeError, ReadData, ReadError, Synced, TopicError, TxnResult, Waiter,
 };
 use crate::types::{Offset, ProducerEpoch, ProducerId, TopicId};
 
@@ -56,6 +56,10 @@ pub enum Completion {
     ZnodesChanged,
     /// `sync_znodes`.
     ZnodesSynced(Result<(), ProposeError>),
+    /// `ask_monitor`. Goes to `Waiter::door(Door::ZooKeeper)`, which answers `asker` by `answer_monitor`.
+    MonitorAsked { command: Box<str>, asker: Waiter },
+    /// `ask_monitor`: the page; none while memory is short.
+    MonitorAnswered(Option<Bytes>),
     /// `delete_records`: the new log start offset.
     RecordsDeleted { partition: PartitionKey, result: Result<Offset, ReadError> },
     /// `ask_disk_space`; `None` when the disk does not say.

@@ -15,6 +15,7 @@ use crate::coordinator::{Change, Changes, Coordinator, Restore, TreeLimits, Txn,
 use crate::effect::{DiskDone, DiskError, Effect, Effects};
 use crate::limits::{QUORUM_LOG_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 use crate::memory::Account;
+use crate::metrics::METRICS;
 use crate::quorum::{self, Committed, ProposalId, Quorum, QuorumConfig, QuorumEvent, SnapshotProgress};
 use crate::types::{Instant, Now, Rng, Ticket, Timestamp};
 
@@ -246,6 +247,7 @@ impl Metadata {
         }
         let zxid = self.coordinator.next_zxid(committed.term).ok_or("a term has run out of transaction ids")?;
         let before = self.changes.cluster.len();
+        METRICS.tree.transactions.inc();
         let result = self.coordinator.apply(zxid, Timestamp(time), reader.rest(), &mut self.changes);
         for change in self.changes.cluster.iter().skip(before) {
             if let Change::Invalid { path, why } = change {
@@ -281,6 +283,7 @@ impl Metadata {
             },
             SnapshotProgress::Writing => {}
             SnapshotProgress::None => {
+                METRICS.tree.snapshots.inc();
                 self.coordinator.end_snapshot();
                 self.is_snapshot_running = false;
             }

@@ -93,6 +93,16 @@ impl Engine {
         self.config.node_id
     }
 
+    /// What this node was told.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Bytes of the last snapshot of the tree.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.metadata.quorum().snapshot_bytes()
+    }
+
     /// The cluster's identity, 22 characters; empty until the quorum has one.
     pub fn cluster_id(&self) -> &str {
         self.view().cluster_id.as_deref().unwrap_or_default()

@@ -1,4 +1,5 @@
-//! The HTTP door: `/status`, `/metrics`, `/health`. GET only, one request a connection, no framework.
+//! The HTTP door: `/status`, `/metrics`, `/health`, and `/commands` of ZooKeeper's admin server, which the ZooKeeper
+//! door answers. GET only, one request a connection, no framework.
 //!
 //! Invariants: a connection holds at most `HEAD_BYTES_MAX` bytes of a request and ends after its reply or ten seconds;
 //! a reply is rendered only under a grant for its exact length. Called by the node alone.
@@ -15,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::effect::Effects;
-use crate::engine::{Completion, Engine, Protocol, Waiter};
+use crate::engine::{Completion, Door, Engine, Protocol, Waiter};
 use crate::memory::{Account, Table};
 use crate::metrics::METRICS;
 use crate::types::{ConnId, Instant, Now, Timers};
@@ -46,6 +47,8 @@ pub struct HttpDoor {
 struct Connection {
     head: Vec<u8>,
     is_answered: bool,
+    /// It waits for a page of the ZooKeeper door.
+    is_asking: bool,
 }
 
 /// Learns a page's length without keeping it.
@@ -106,6 +109,22 @@ impl HttpDoor {
     }
 }
 
+impl HttpDoor {
+    /// A page of the ZooKeeper door: JSON, but for the list of commands.
+    fn send_command(&self, conn: ConnId, page: Option<Bytes>, fx: &mut Effects) {
+        let granted = page.and_then(|page| self.responses.take(page.len()).map(|grant| (page, grant)));
+        let Some((body, grant)) = granted else {
+            return send_short(conn, Status::Unavailable, "no memory is free for this page now\n", fx);
+        };
+        let content = if body.starts_with(b"{") { "application/json" } else { "text/html; charset=utf-8" };
+        let mut head = String::new();
+        let _ = codec::write_head(&mut head, Status::Ok, content, body.len());
+        METRICS.http.bytes_out.add((head.len() + body.len()) as u64);
+        fx.send_copy(conn, head.as_bytes());
+        fx.send(conn, body, grant);
+    }
+}
+
 fn send_short(conn: ConnId, status: Status, text: &str, fx: &mut Effects) {
     let mut reply = String::new();
     let _ = codec::write_head(&mut reply, status, "text/plain; charset=utf-8", text.len());
@@ -135,6 +154,11 @@ impl Protocol for HttpDoor {
             Some(_) => {
                 connection.is_answered = true;
                 let head = std::mem::take(&mut connection.head);
+                if let Some(command) = handlers::command(&head) {
+                    connection.is_asking = true;
+                    METRICS.http.requests.inc();
+                    return engine.ask_monitor(command, Waiter { conn, ..Waiter::door(Door::Http) });
+                }
                 self.answer(now, conn, &head, engine, fx);
             }
             None if connection.head.len() >= HEAD_BYTES_MAX => {
@@ -154,7 +178,14 @@ impl Protocol for HttpDoor {
         }
     }
 
-    fn complete(&mut self, _: Now, _: Waiter, _: Completion, _: &mut Engine, _: &mut Effects) {}
+    fn complete(&mut self, _: Now, waiter: Waiter, completion: Completion, _: &mut Engine, fx: &mut Effects) {
+        let Completion::MonitorAnswered(page) = completion else { return };
+        let is_asking = |connection: &mut Connection| std::mem::replace(&mut connection.is_asking, false);
+        if self.connections.get_mut(&waiter.conn).is_some_and(is_asking) {
+            self.send_command(waiter.conn, page, fx);
+            fx.close(waiter.conn);
+        }
+    }
 
     fn drained(&mut self, _: Now, _: ConnId, _: &mut Engine, _: &mut Effects) {}
 

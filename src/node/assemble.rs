@@ -61,6 +61,9 @@ impl Node {
 /// A port that was 0 becomes the one that was bound: it is what this broker registers and advertises.
 fn fill_in_ports(config: &mut Config, bound: &[(Listener, SocketAddr)]) {
     for (listener, address) in bound {
+        if let Listener::ZooKeeper = listener {
+            config.zookeeper.bind.port = address.port();
+        }
         let Listener::Kafka(index) = listener else { continue };
         if let Some(listener) = config.kafka.listeners.get_mut(*index as usize) {
             listener.bind.port = address.port();

@@ -361,6 +361,11 @@ impl Quorum {
         self.log.map_or(0, |log| self.logs.size_bytes(log))
     }
 
+    /// Bytes of the last complete snapshot; 0 before the first.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.state.snapshot.map_or(0, |mark| mark.bytes)
+    }
+
     fn say(&mut self, event: QuorumEvent) {
         self.out.push_back(Out::Event(event));
     }

@@ -52,6 +52,11 @@ impl<K: Ord + Copy> Timers<K> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// Every key with its deadline, in the order of keys.
+    pub fn iter(&self) -> impl Iterator<Item = (K, Instant)> + '_ {
+        self.deadlines.iter().map(|(&key, &at)| (key, at))
+    }
+
     /// Takes one key whose deadline has passed; call until `None`.
     pub fn expired(&mut self, now: Instant) -> Option<K> {
         if self.next()? > now {

@@ -184,7 +184,6 @@ impl Connection {
     }
 
     /// Requests that are not answered: what `stat` calls queued.
-    #[allow(dead_code)] // for the words
     pub fn outstanding(&self) -> usize {
         self.queue.len()
     }

@@ -77,6 +77,8 @@ struct Shared {
     events: Vec<u8>,
     fired: Vec<Fired>,
     stats: ServerStats,
+    /// What `stmk` has set, for `gtmk` alone: there are no traces.
+    trace_mask: i64,
 }
 
 impl ZooKeeperDoor {
@@ -94,6 +96,7 @@ impl ZooKeeperDoor {
             events: Vec::new(),
             fired: Vec::new(),
             stats: ServerStats::default(),
+            trace_mask: words::TRACE_MASK,
         };
         ZooKeeperDoor {
             connections: Vec::new(),
@@ -135,7 +138,6 @@ impl ZooKeeperDoor {
     }
 
     /// Connections that are open, in no order.
-    #[allow(dead_code)] // for the words
     fn connections(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter().flatten().map(|connection| &**connection)
     }
@@ -199,12 +201,8 @@ impl Protocol for ZooKeeperDoor {
         let Some(connection) = self.get_mut(conn) else { return };
         connection.heard_at = now.mono;
         connection.input.extend_from_slice(data);
-        if connection.stage == Stage::New
-            && let Some(&word) = connection.input.first_chunk::<4>()
-            && let Some(answer) = words::answer(word, &words::Around { door: self, engine, now })
-        {
-            fx.send_copy(conn, answer.as_bytes());
-            return self.close(conn, fx);
+        if connection.stage == Stage::New && self.answer_word(now, conn, engine, fx) {
+            return;
         }
         self.serve(now, conn, engine, fx);
     }
@@ -214,6 +212,10 @@ impl Protocol for ZooKeeperDoor {
     }
 
     fn complete(&mut self, now: Now, waiter: Waiter, completion: Completion, engine: &mut Engine, fx: &mut Effects) {
+        if let Completion::MonitorAsked { command, asker } = completion {
+            let answer = self.answer_command(now, &command, engine);
+            return engine.answer_monitor(asker, answer);
+        }
         self.completed(now, waiter, completion, engine, fx);
     }
 

@@ -408,6 +408,7 @@ impl Shared {
         match handlers::authenticate(&mut connection.identities, scheme, credentials, super_digest) {
             Authenticated::Accepted => self.reply_code(connection, xid, Zxid(0), Code::OK, fx),
             Authenticated::Refused => {
+                self.stats.auth_failed += 1;
                 self.reply_code(connection, xid, Zxid(0), Code::AUTH_FAILED, fx);
                 close(connection, fx);
             }

@@ -1,5 +1,6 @@
 //! What the door is told from outside.
 
+use super::words::Whitelist;
 use crate::config::Config;
 use crate::memory::Accounts;
 
@@ -16,6 +17,8 @@ pub struct Settings {
     pub connections_per_address_max: Option<u32>,
     /// `user:base64(sha1("user:password"))` of who passes every ACL.
     pub super_digest: Option<String>,
+    /// `4lw.commands.whitelist`.
+    pub words: Whitelist,
 }
 
 impl Settings {
@@ -29,6 +32,7 @@ impl Settings {
             frame_bytes_max: zookeeper.request_bytes_max.min(accounts.kafka_requests.limit_bytes()),
             connections_per_address_max: zookeeper.connections_per_address_max,
             super_digest: zookeeper.super_digest.clone(),
+            words: Whitelist::parse(&zookeeper.words).0,
         }
     }
 

@@ -48,6 +48,8 @@ pub struct ServerStats {
     pub sent: u64,
     /// Of requests that were answered.
     pub latency: Latency,
+    /// Credentials that were not accepted.
+    pub auth_failed: u64,
 }
 
 impl Latency {

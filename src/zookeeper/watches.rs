@@ -159,21 +159,22 @@ impl Watches {
     }
 
     /// Connections with watches, paths, and watches.
-    #[allow(dead_code)] // for the words
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.by_conn.len(), self.by_path.len(), self.count)
     }
 
-    /// Every path with the connections that watch it, in the order of paths.
-    #[allow(dead_code)] // for the words
-    pub fn paths(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId> + '_)> {
-        self.by_path.iter().map(|(path, list)| (&**path, list.iter().map(|(conn, _)| *conn)))
+    /// Every path with the connections that watch its data, in the order of paths; some have none.
+    pub fn data_paths(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId> + '_)> {
+        let watching = |(conn, kinds): &(ConnId, Kinds)| (*kinds != Kinds::CHILD).then_some(*conn);
+        self.by_path.iter().map(move |(path, list)| (&**path, list.iter().filter_map(watching)))
     }
 
-    /// Every connection with the paths that it watches.
-    #[allow(dead_code)] // for the words
-    pub fn connections(&self) -> impl Iterator<Item = (ConnId, impl Iterator<Item = &str> + '_)> {
-        self.by_conn.iter().map(|(conn, paths)| (*conn, paths.keys().map(|path| &**path)))
+    /// Every connection with the paths whose data it watches; some have none.
+    pub fn data_connections(&self) -> impl Iterator<Item = (ConnId, impl Iterator<Item = &str> + '_)> {
+        let kinds = Kinds::ALL.without(Kinds::CHILD);
+        self.by_conn.iter().map(move |(&conn, paths)| {
+            (conn, paths.keys().map(|path| &**path).filter(move |path| self.contains(conn, path, kinds)))
+        })
     }
 
     fn node(&mut self, path: &str, kind: EventType, once: Kinds, fired: &mut Vec<Fired>) {
@@ -303,7 +304,7 @@ mod tests {
                 3 => _ = watches.remove(who, path, Kinds(1 << rng.below(4))),
                 _ => refused += !watches.add(who, path, Kinds(1 << rng.below(4))) as usize,
             }
-            let costs: usize = watches.connections().flat_map(|(_, paths)| paths.map(cost)).sum();
+            let costs: usize = watches.by_conn.values().flat_map(|paths| paths.keys().map(|path| cost(path))).sum();
             let recursive =
                 |list: &Vec<(ConnId, Kinds)>| list.iter().filter(|(_, k)| k.meets(Kinds::RECURSIVE)).count();
             assert_eq!(account.used_bytes(), costs);

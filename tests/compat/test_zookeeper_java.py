@@ -1,6 +1,7 @@
 """Java's clients of ZooKeeper: Curator's recipes, ZooKeeper's shell, and Apache Kafka 3 in its ZooKeeper mode."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -226,7 +227,10 @@ ours = pytest.mark.skipif(zk_server.IS_REFERENCE, reason="a ZooKeeper alone is n
 
 @pytest.fixture(scope="module")
 def old_tools(server):
+    # The ZooKeeper of 2.3 does not understand the addresses of today's Java unless it leaves SASL alone.
+    os.environ["JAVA_TOOL_OPTIONS"] = "-Dzookeeper.sasl.client=false"
     tools = Tools("2.3", "unused")
+    del os.environ["JAVA_TOOL_OPTIONS"]
     yield tools
     tools.close()
 
@@ -310,10 +314,10 @@ def test_what_is_no_topic_creates_nothing(server, shell):
     assert eventually(lambda: "/brokers/topics/nonsense" in server.diagnostics())
     for path in ("/brokers/ids/9", "/controller/x", "/brokers/topics/t/partitions/0/state"):
         printed = shell.run(f"create {path} x")[-1]
-        assert "Authentication is not valid" in printed or "Node does not exist" in printed, (path, printed)
+        assert "Insufficient permission" in printed or "Node does not exist" in printed, (path, printed)
     for path in ("/controller", "/controller_epoch", "/brokers/ids/1"):
-        assert "Insufficient permission" in shell.run(f"set {path} x")[-1] or "not valid" in shell.run(f"set {path} x")[-1]
-        assert "permission" in shell.run(f"delete {path}")[-1] or "not valid" in shell.run(f"delete {path}")[-1]
+        assert "Insufficient permission" in shell.run(f"set {path} x")[-1]
+        assert "Insufficient permission" in shell.run(f"delete {path}")[-1]
     shell.run("create /foreign")
     shell.run("create /foreign/controller free")
     assert shell.run("set /foreign/controller own") == []

@@ -151,7 +151,6 @@ pub(super) const KEYS: &[Key] = &[
     no("kerberos.*", SASL),
     no("quorum.*", SASL),
     no("skipACL", ACL),
-    no("4lw.commands.whitelist", "all four-letter words that only read are answered"),
     no("admin.*", "status is served by http.listener under /status"),
     no("metricsProvider.*", METRICS),
     no("reconfigEnabled", "the membership is that of the server.N lines"),

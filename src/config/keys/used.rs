@@ -95,6 +95,7 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "another name of DigestAuthenticationProvider.superDigest",
     ),
+    key("4lw.commands.whitelist", Kind::Text, "srvr,stat", "four-letter words that are answered; *: all"),
     // MQTT's door.
     key("mqtt.listeners", Kind::Text, "", "where MQTT clients connect: tcp://HOST:PORT[,...]; none: nowhere"),
     key("mqtt.map.#", Kind::Text, "", "a rule: FILTER -> TOPIC [key=TEMPLATE], first match wins"),

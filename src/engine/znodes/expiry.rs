@@ -96,6 +96,11 @@ impl Expiry {
         if self.deciding.len() >= DECISIONS_MAX { None } else { self.deadlines.next() }
     }
 
+    /// Every session with its deadline, in the order of ids.
+    pub fn deadlines(&self) -> impl Iterator<Item = (SessionId, Instant)> + '_ {
+        self.deadlines.iter()
+    }
+
     fn rounded(&self, now: Instant, timeout_ms: u32) -> Instant {
         let tick = self.tick_ms * 1000;
         let at = now.plus_millis(u64::from(timeout_ms)).0;

@@ -23,6 +23,7 @@ use super::proposals::Purpose;
 use super::{Completion, Door, Engine, ProposeError, Waiter};
 use crate::coordinator::{Changes, Txn};
 use crate::effect::Effects;
+use crate::metrics::METRICS;
 use crate::types::{Instant, Now, Rng, SessionId, Term, Zxid};
 
 /// What the tree tells whoever watches it.
@@ -107,6 +108,22 @@ impl Engine {
     /// The sessions alive, brokers' included.
     pub fn sessions(&self) -> &Sessions {
         self.metadata.coordinator().sessions()
+    }
+
+    /// Sessions of clients with the moments at which they expire unless they are heard of, as far as this node decides.
+    pub fn session_deadlines(&self) -> impl Iterator<Item = (SessionId, Instant)> + '_ {
+        self.znodes.expiry.deadlines()
+    }
+
+    /// Asks the ZooKeeper door for the page of an admin command; answers with `Completion::MonitorAnswered`.
+    pub fn ask_monitor(&mut self, command: &str, asker: Waiter) {
+        let asked = Completion::MonitorAsked { command: command.into(), asker };
+        self.completions.push_back((Waiter::door(Door::ZooKeeper), asked));
+    }
+
+    /// The answer of the ZooKeeper door.
+    pub fn answer_monitor(&mut self, asker: Waiter, page: Option<bytes::Bytes>) {
+        self.completions.push_back((asker, Completion::MonitorAnswered(page)));
     }
 
     /// True while writes can be decided: a quorum leader is known.
@@ -222,6 +239,7 @@ impl Engine {
         }
         while let Some(session) = self.znodes.expiry.next_expired(now.mono) {
             tracing::info!("session 0x{:x} has expired", session.0);
+            METRICS.tree.sessions_expired.inc();
             let txn = Txn { by: By::NODE, body: Body::CloseSession { session } };
             self.begin_proposal(now, &txn, Purpose::Expiry(session));
         }

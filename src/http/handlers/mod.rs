@@ -5,7 +5,7 @@ mod status;
 
 use std::fmt;
 
-use super::codec::Status;
+use super::codec::{self, Request, Status};
 use super::view::View;
 
 /// A page that was asked for.
@@ -17,6 +17,13 @@ pub(super) struct Page {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// The admin command that a request is for; the empty one is the list of them.
+pub(super) fn command(head: &[u8]) -> Option<&str> {
+    let Request::Get(path) = codec::parse(head) else { return None };
+    let rest = path.strip_prefix("/commands")?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
+}
+
 /// The page at `path`.
 pub(super) fn page(path: &str, view: &View<'_>) -> Page {
     let ok = |content, render| Page { status: Status::Ok, content, render };
@@ -26,12 +33,12 @@ pub(super) fn page(path: &str, view: &View<'_>) -> Page {
         "/health" if view.is_ready => ok(TEXT, |_, out| out.write_str("ok\n")),
         "/health" => Page { status: Status::Unavailable, content: TEXT, render: |_, out| out.write_str("starting\n") },
         "/" => ok(TEXT, |_, out| {
-            out.write_str("Tern\n/status   this node and what it knows, as JSON\n/metrics  numbers for Prometheus\n/health   ok or starting\n")
+            out.write_str("Tern\n/status   this node and what it knows, as JSON\n/metrics  numbers for Prometheus\n/health   ok or starting\n/commands of ZooKeeper's admin server\n")
         }),
         _ => Page {
             status: Status::NotFound,
             content: TEXT,
-            render: |_, out| out.write_str("there is /status, /metrics and /health\n"),
+            render: |_, out| out.write_str("there is /status, /metrics, /health and /commands\n"),
         },
     }
 }

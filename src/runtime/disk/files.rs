@@ -287,6 +287,7 @@ impl Storage for Files {
         let space = system::space(self.root(root)).map_err(|error| said_dir("measure", None, &error))?;
         if root == Root::Topics {
             METRICS.disk.free_bytes.set(space.usable_bytes as i64);
+            METRICS.runtime.open_files.set(crate::runtime::descriptors::count_open() as i64);
             METRICS.disk.total_bytes.set(space.total_bytes as i64);
         }
         Ok(space)
