@@ -94,11 +94,12 @@ class Outcome:
 class Tools:
     """The tools of one version of Apache Kafka, asked of one node."""
 
-    def __init__(self, version, bootstrap):
+    def __init__(self, version, bootstrap, ahead=()):
+        """`ahead`: jars that replace those of the version."""
         self.version, self.bootstrap = version, bootstrap
         command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         command += ["--add-opens=java.base/java.lang=ALL-UNNAMED", "-Dlog4j2.level=WARN"]
-        command += [f"-Dlog4j.configuration={(SOURCES / 'log4j.properties').as_uri()}", "-cp", classpath(version), "Tools"]
+        command += [f"-Dlog4j.configuration={(SOURCES / 'log4j.properties').as_uri()}", "-cp", ":".join([*ahead, classpath(version)]), "Tools"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, tool, *arguments, text="", code=0):

