@@ -137,6 +137,21 @@ pub const CONFIG_VALUE_BYTES_MAX: usize = 16 * 1024;
 
 const _: () = assert!(KAFKA_REPLY_COPIED_BYTES_MAX <= CONNECTION_INPUT_BYTES_MAX);
 
+/// A message between members on the quorum's port: the largest entry and what carries it.
+pub const PEER_QUORUM_MESSAGE_BYTES_MAX: usize = 1280 * 1024;
+
+/// A message between members on the port of partitions: a batch or two, a part of a snapshot.
+pub const PEER_DATA_MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Messages queued for one member on one channel; the next one is dropped.
+pub const PEER_QUEUE_MESSAGES_MAX: usize = 4096;
+
+/// Connections that have not proven yet that they are of a member, for each port; one more is closed at once.
+pub const PEER_STRANGERS_MAX: usize = 16;
+
+/// Members that an ensemble may have, observers and those that are about to join included.
+pub const MEMBERS_MAX: usize = 32;
+
 /// The quorum's log may grow so much, or by the size of the last snapshot, before the next snapshot is taken.
 pub const QUORUM_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 

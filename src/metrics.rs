@@ -116,6 +116,35 @@ pub struct TreeMetrics {
     pub sessions_expired: Counter,
 }
 
+/// What goes on between the members of an ensemble.
+#[derive(Debug)]
+pub struct PeerMetrics {
+    /// Connections to members, on both ports.
+    pub connections: Gauge,
+    /// Bytes of messages that came in.
+    pub bytes_in: Counter,
+    /// Bytes of messages that were queued.
+    pub bytes_out: Counter,
+    /// Messages that found a full queue.
+    pub messages_dropped: Counter,
+    /// Times reading waited for memory.
+    pub pauses: Counter,
+    /// Connections that did not prove to be of a member.
+    pub strangers: Counter,
+    /// What this node is in the quorum: 0 nothing yet, 1 observer, 2 follower, 3 candidate, 4 leader.
+    pub role: Gauge,
+    /// The quorum's term.
+    pub term: Gauge,
+    /// Times this node has become the quorum's leader.
+    pub elections_won: Counter,
+    /// Transactions forwarded to the quorum's leader.
+    pub forwarded: Counter,
+    /// Sessions that this node, leading, has let expire.
+    pub sessions_expired: Counter,
+    /// Snapshots received from another member.
+    pub snapshots_received: Counter,
+}
+
 /// Every number.
 #[derive(Debug)]
 pub struct Metrics {
@@ -133,6 +162,8 @@ pub struct Metrics {
     pub disk: DiskMetrics,
     /// The runtime's thread.
     pub runtime: RuntimeMetrics,
+    /// The other members.
+    pub peers: PeerMetrics,
 }
 
 /// One number or histogram as `visit` tells it. Names follow Prometheus: `_total` counts, seconds and bytes.
@@ -315,6 +346,20 @@ impl Metrics {
                 open_files: Gauge::new(),
                 open_files_max: Gauge::new(),
             },
+            peers: PeerMetrics {
+                connections: Gauge::new(),
+                bytes_in: Counter::new(),
+                bytes_out: Counter::new(),
+                messages_dropped: Counter::new(),
+                pauses: Counter::new(),
+                strangers: Counter::new(),
+                role: Gauge::new(),
+                term: Gauge::new(),
+                elections_won: Counter::new(),
+                forwarded: Counter::new(),
+                sessions_expired: Counter::new(),
+                snapshots_received: Counter::new(),
+            },
         }
     }
 
@@ -322,7 +367,7 @@ impl Metrics {
     pub fn visit(&self, visitor: &mut dyn FnMut(Sample<'_>)) {
         self.visit_doors(visitor);
         use SampleValue::{Counter, Durations, Gauge, Longest, Sizes};
-        let (tree, disk, runtime) = (&self.tree, &self.disk, &self.runtime);
+        let (tree, disk, runtime, peers) = (&self.tree, &self.disk, &self.runtime, &self.peers);
         for (name, help, value) in [
             ("tern_disk_syncs_total", "Syncs of files.", Counter(disk.sync_micros.count())),
             ("tern_disk_sync_seconds", "How long each sync took.", Durations(&disk.sync_micros)),
@@ -366,6 +411,38 @@ impl Metrics {
                 Counter(tree.sessions_expired.get()),
             ),
             ("tern_clock_sane", "1 when wall time is believed.", Gauge(runtime.clock_sane.get())),
+            (
+                "tern_quorum_role",
+                "0 nothing yet, 1 observer, 2 follower, 3 candidate, 4 leader.",
+                Gauge(peers.role.get()),
+            ),
+            ("tern_quorum_term", "The quorum's term.", Gauge(peers.term.get())),
+            ("tern_quorum_elections_won_total", "Elections won by this node.", Counter(peers.elections_won.get())),
+            ("tern_quorum_forwarded_total", "Writes forwarded to the leader.", Counter(peers.forwarded.get())),
+            (
+                "tern_quorum_sessions_expired_total",
+                "Sessions that this node, leading, has ended for their silence.",
+                Counter(peers.sessions_expired.get()),
+            ),
+            (
+                "tern_quorum_snapshots_received_total",
+                "Snapshots received from another member.",
+                Counter(peers.snapshots_received.get()),
+            ),
+            ("tern_peer_connections", "Connections to other members.", Gauge(peers.connections.get())),
+            ("tern_peer_received_bytes_total", "Bytes from other members.", Counter(peers.bytes_in.get())),
+            ("tern_peer_sent_bytes_total", "Bytes for other members.", Counter(peers.bytes_out.get())),
+            (
+                "tern_peer_messages_dropped_total",
+                "Messages for members that found no room.",
+                Counter(peers.messages_dropped.get()),
+            ),
+            ("tern_peer_pauses_total", "Times reading from a member waited for memory.", Counter(peers.pauses.get())),
+            (
+                "tern_peer_strangers_total",
+                "Connections at the ports of members that were turned away.",
+                Counter(peers.strangers.get()),
+            ),
         ] {
             visitor(Sample { name, help, door: "", value });
         }

@@ -3,10 +3,9 @@
 use super::values::{Cap, Values};
 use super::{
     CleanupPolicy, Config, CountLimits, Endpoint, Facts, KafkaConfig, Layers, LogLevel, MapLine, Member, MemoryConfig,
-    MqttConfig, Outcome, Shares, Size, TestDisk, TimestampType, TopicDefaults, TopicToCreate, ZooKeeperConfig,
-    ensemble, groups, listeners,
+    MqttConfig, Outcome, PeerConfig, Shares, Size, TestDisk, TimestampType, TopicDefaults, TopicToCreate,
+    ZooKeeperConfig, ensemble, groups, listeners,
 };
-use crate::types::NodeId;
 
 pub(super) const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -27,17 +26,19 @@ pub fn resolve(layers: &Layers, facts: &Facts) -> Outcome {
         own,
         hostname: if facts.hostname.is_empty() { "localhost" } else { &facts.hostname },
     };
-    let memory = read_memory(values_ref);
+    let memory = read_memory(values_ref, &members);
     let shares = Shares::new(&memory);
     let kafka = read_kafka(values_ref, &around, &memory, &shares);
     let topics = read_topics(values_ref, &kafka, &memory, &shares);
+    let zookeeper = read_zookeeper(values_ref, &around, &memory, &shares);
     let config = Config {
         node_id,
         directories,
         kafka,
-        zookeeper: read_zookeeper(values_ref, &around, &memory, &shares),
         mqtt: read_mqtt(values_ref, &around, &memory, &shares, topics.message_bytes_max),
         http: listeners::read_http(values_ref, &around),
+        peers: read_peers(values_ref, zookeeper.tick_ms),
+        zookeeper,
         groups: groups::read_groups(values_ref, &memory),
         create_topics: read_create_topics(values_ref),
         topics,
@@ -48,7 +49,7 @@ pub fn resolve(layers: &Layers, facts: &Facts) -> Outcome {
         ensemble: Vec::new(),
     };
     check_ports(values_ref, &config, own);
-    warn_of_ensemble(values_ref, node_id, &members);
+    check_ensemble(values_ref, &members, &config.peers);
     let config = Config { settings: values.settings(), ensemble: members, ..config };
     let config = values.errors.is_empty().then_some(config);
     Outcome { config, errors: values.errors, warnings: values.warnings }
@@ -72,17 +73,52 @@ fn read_test_disk(values: &mut Values<'_>) -> TestDisk {
     }
 }
 
-/// This version's quorum has one voter.
-fn warn_of_ensemble(values: &mut Values<'_>, node_id: NodeId, members: &[Member]) {
-    if members.len() > 1 {
-        let count = members.len();
-        values.warnings.push(format!(
-            "the server lines name {count} members; this version runs node {node_id} alone and calls none of the others"
-        ));
+fn read_peers(values: &mut Values<'_>, tick_ms: u64) -> PeerConfig {
+    let given = values.optional_int("broker.session.timeout.ms");
+    let session_ms = given.unwrap_or((tick_ms * 3).max(500) as i64);
+    if given.is_none() {
+        values.show("broker.session.timeout.ms", session_ms, "default");
+    }
+    PeerConfig {
+        secret_file: values
+            .text("tern.peer.secret.file")
+            .map(|assigned| assigned.value.trim().into())
+            .filter(|path: &std::path::PathBuf| !path.as_os_str().is_empty()),
+        forms_alone: values.bool("tern.ensemble.form"),
+        broker_session_ms: session_ms as u64,
     }
 }
 
-fn read_memory(values: &mut Values<'_>) -> MemoryConfig {
+/// What can be wrong or dangerous about the server lines together.
+fn check_ensemble(values: &mut Values<'_>, members: &[Member], peers: &PeerConfig) {
+    if members.len() < 2 {
+        return;
+    }
+    let voters = members.iter().filter(|member| !member.is_observer).count();
+    if voters == 0 {
+        values.errors.push("every server line is an observer: at least one must be a participant".to_owned());
+    } else if voters % 2 == 0 {
+        values.warnings.push(format!(
+            "the server lines name {voters} voting members: that survives the loss of no more members than {} would",
+            voters - 1
+        ));
+    }
+    if peers.secret_file.is_none() && !members.iter().all(|member| is_loopback(&member.host)) {
+        values.warnings.push(
+            "tern.peer.secret.file is not given: whoever reaches the ports of the server lines can pass for a member; \
+             put the same file of random bytes on every member"
+                .to_owned(),
+        );
+    }
+}
+
+/// True for hosts that nobody else can reach.
+pub fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn read_memory(values: &mut Values<'_>, members: &[Member]) -> MemoryConfig {
     let given = values.optional_int("memory.budget");
     let budget_bytes = given.unwrap_or(64 << 20) as usize;
     if given.is_none() {
@@ -100,6 +136,7 @@ fn read_memory(values: &mut Values<'_>) -> MemoryConfig {
         partitions_max: count("memory.partitions.max", defaults.partitions_max, limits.partitions),
         producers_max: count("memory.producers.max", defaults.producers_max, limits.producers),
         tree_bytes: count("memory.tree.bytes", defaults.tree_bytes, limits.tree_bytes),
+        peers: members.len().saturating_sub(1),
     }
 }
 

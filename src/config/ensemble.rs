@@ -10,7 +10,7 @@ use super::values::Values;
 use super::{Directories, Endpoint, Facts, Layers, Member};
 use crate::types::NodeId;
 
-const SERVER_FORM: &str = "HOST:2888:3888 or HOST:2888:3888;CLIENTPORT, an IPv6 address in brackets";
+const SERVER_FORM: &str = "HOST:2888:3888[:observer] or HOST:2888:3888;CLIENTPORT, an IPv6 address in brackets";
 
 /// `dataDir` and `log.dirs`; one may be left out and then lies beside the other.
 pub(super) fn directories(layers: &Layers) -> Directories {
@@ -95,7 +95,24 @@ fn clash(left: &Member, right: &Member) -> bool {
     ports.contains(&right.data_port) || ports.contains(&right.quorum_port)
 }
 
-/// `host:2888:3888[:participant][;[address:]port]`.
+impl Member {
+    /// Reads what follows `server.N=`.
+    pub fn parse(id: NodeId, text: &str) -> Option<Member> {
+        parse_member(text).map(|member| Member { id, ..member })
+    }
+
+    /// Writes it as ZooKeeper's own dynamic configuration has it, without the number.
+    pub fn line(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let role = if self.is_observer { "observer" } else { "participant" };
+        let client = self.client.as_ref().map_or(String::new(), |client| {
+            if client.host.is_empty() { format!(";{}", client.port) } else { format!(";{client}") }
+        });
+        format!("{host}:{}:{}:{role}{client}", self.data_port, self.quorum_port)
+    }
+}
+
+/// `host:2888:3888[:participant|observer][;[address:]port]`.
 fn parse_member(text: &str) -> Option<Member> {
     let (servers, client) = match text.split_once(';') {
         Some((servers, client)) => (servers.trim(), Some(client.trim())),
@@ -105,7 +122,9 @@ fn parse_member(text: &str) -> Option<Member> {
     let mut ports = rest.strip_prefix(':')?.split(':');
     let port = |text: Option<&str>| text?.parse().ok().filter(|port: &u16| *port != 0);
     let (data_port, quorum_port) = (port(ports.next())?, port(ports.next())?);
-    let role_is_legal = ports.next().is_none_or(|role| role.eq_ignore_ascii_case("participant"));
+    let role = ports.next().unwrap_or("participant");
+    let is_observer = role.eq_ignore_ascii_case("observer");
+    let role_is_legal = is_observer || role.eq_ignore_ascii_case("participant");
     if host.is_empty() || !role_is_legal || ports.next().is_some() || data_port == quorum_port {
         return None;
     }
@@ -116,7 +135,7 @@ fn parse_member(text: &str) -> Option<Member> {
             Err(_) => Endpoint::parse(text)?,
         }),
     };
-    Some(Member { id: NodeId(0), host: host.to_owned(), data_port, quorum_port, client })
+    Some(Member { id: NodeId(0), host: host.to_owned(), data_port, quorum_port, is_observer, client })
 }
 
 /// Somebody's word about the number of this node.
@@ -213,6 +232,11 @@ mod tests {
         }
         let member = parse_member("zoo:2888:3888; 2181").unwrap();
         assert_eq!(member.client, Some(Endpoint::new("", 2181)));
+        for text in ["a:1:2:participant", "[::1]:1:2:observer;2181", "a:1:2:participant;[::1]:9"] {
+            assert_eq!(Member::parse(NodeId(3), text).unwrap().line(), text);
+        }
+        let member = parse_member("zoo:2888:3888:observer;2181").unwrap();
+        assert!(member.is_observer && member.client.is_some());
         let member = parse_member("[::1]:2888:3888;[::1]:2181").unwrap();
         assert_eq!((member.host.as_str(), member.client), ("::1", Some(Endpoint::new("::1", 2181))));
         for text in [
@@ -222,7 +246,7 @@ mod tests {
             ":2888:3888",
             "a:2888:2888",
             "a:0:1",
-            "a:1:2:observer",
+            "a:1:2:arbiter",
             "a:1:2:3",
             "::1:2888:3888",
             "a:1:2;x",

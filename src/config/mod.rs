@@ -18,7 +18,7 @@ mod groups;
 mod listeners;
 mod build;
 
-pub use build::resolve;
+pub use build::{is_loopback, resolve};
 pub use endpoint::Endpoint;
 pub use keys::{Key, Kind, Use};
 pub use layers::Layers;

@@ -2,7 +2,7 @@
 //!
 //! Some of the budget belongs to the program whatever it does. Of the rest, counts (connections, partitions, producers,
 //! znodes) take what they need up to a bound of their own, and what then remains is shared by the bytes in flight.
-//! Invariant: the bounds of all counts together leave a sixth to the bytes in flight, so that the sum always fits.
+//! Invariant: the bounds of all counts together leave a sixteenth to the bytes in flight, an ensemble's peers included, so that the sum always fits.
 //! `resolve` lowers values by it, and the memory table has its lines from it.
 
 use super::MemoryConfig;
@@ -40,6 +40,8 @@ pub struct Shares {
     pub mqtt_batch_bytes: usize,
     /// What waits to be sent to MQTT subscribers.
     pub mqtt_outgoing_bytes: usize,
+    /// Messages to and from peers; 0 without an ensemble.
+    pub peer_bytes: usize,
 }
 
 /// What each count may be at most.
@@ -84,6 +86,7 @@ impl MemoryConfig {
             partitions_max: (budget_bytes / MIB * 4).min(limits.partitions).min(4096),
             producers_max: (budget_bytes / MIB * 64).min(limits.producers),
             tree_bytes: (budget_bytes / 16).min(limits.tree_bytes),
+            peers: 0,
         }
     }
 }
@@ -94,6 +97,7 @@ impl Shares {
         let variable = variable_bytes(memory.budget_bytes);
         let (quorum_bytes, kernel_bytes, group_bytes) = (variable / 64 * 3, variable / 32 * 3, variable / 16);
         let watch_bytes = variable / 64;
+        let peer_bytes = if memory.peers > 0 { variable / 12 } else { 0 };
         // On 32 bits even a product may overflow: what cannot be counted leaves nothing to flow.
         let taken = [
             memory.connections_max.saturating_mul(CONNECTION_BYTES),
@@ -104,6 +108,7 @@ impl Shares {
             kernel_bytes,
             group_bytes,
             watch_bytes,
+            peer_bytes,
         ];
         let sixteenth = taken.into_iter().fold(variable, usize::saturating_sub) / 16;
         Shares {
@@ -117,6 +122,7 @@ impl Shares {
             mqtt_frame_bytes: sixteenth,
             mqtt_batch_bytes: sixteenth * 2,
             mqtt_outgoing_bytes: sixteenth * 2,
+            peer_bytes,
         }
     }
 
@@ -162,11 +168,12 @@ mod tests {
                 partitions_max: limits.partitions,
                 producers_max: limits.producers,
                 tree_bytes: limits.tree_bytes,
+                peers: 2,
             };
             for memory in [MemoryConfig::for_budget(budget_bytes), at_most] {
                 let shares = Shares::new(&memory);
                 let flowing = shares.kafka_request_bytes * 16 / 6;
-                assert!(flowing >= variable_bytes(budget_bytes) / 6, "{budget_mib} MiB: {shares:?}");
+                assert!(flowing >= variable_bytes(budget_bytes) / 16, "{budget_mib} MiB: {shares:?}");
                 assert!(shares.message_bytes_max() > 64 * 1024, "{budget_mib} MiB: {shares:?}");
                 assert!(shares.packet_bytes_max() > 16 * 1024, "{budget_mib} MiB: {shares:?}");
             }

@@ -17,6 +17,8 @@ pub struct Config {
     pub directories: Directories,
     /// The `server.N` lines in order of N; empty: one node alone.
     pub ensemble: Vec<Member>,
+    /// What the members of an ensemble need beside their addresses.
+    pub peers: PeerConfig,
     /// The Kafka door.
     pub kafka: KafkaConfig,
     /// The ZooKeeper door and the coordinator's clock.
@@ -73,8 +75,21 @@ pub struct Member {
     pub data_port: u16,
     /// The quorum (ZooKeeper's 3888).
     pub quorum_port: u16,
+    /// It copies and serves reads, and never votes.
+    pub is_observer: bool,
     /// What follows the semicolon: where this member serves ZooKeeper clients.
     pub client: Option<Endpoint>,
+}
+
+/// How members of an ensemble know and treat each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// `tern.peer.secret.file`.
+    pub secret_file: Option<PathBuf>,
+    /// `tern.ensemble.form`: this node founds the ensemble without waiting for the others.
+    pub forms_alone: bool,
+    /// `broker.session.timeout.ms`.
+    pub broker_session_ms: u64,
 }
 
 /// The Kafka door.
@@ -315,6 +330,8 @@ pub struct MemoryConfig {
     pub producers_max: usize,
     /// `memory.tree.bytes`: znodes with their data.
     pub tree_bytes: usize,
+    /// The other `server.N` lines; 0: nothing is set aside for peers.
+    pub peers: usize,
 }
 
 /// How much is told on standard error.

@@ -5,14 +5,16 @@
 
 mod disk;
 mod log_job;
+mod peer;
 
 use bytes::Bytes;
 
 pub use disk::*;
 pub use log_job::*;
+pub use peer::*;
 
 use crate::memory::Grant;
-use crate::types::{ConnId, Instant, Ticket};
+use crate::types::{ConnId, Instant, NodeId, Ticket};
 
 /// One thing to be done in the world.
 #[derive(Debug)]
@@ -25,6 +27,10 @@ pub enum Effect {
     Resume { conn: ConnId },
     /// Send what is queued, then close. An `Input::Closed` follows.
     Close { conn: ConnId },
+    /// Send a message to another member. The shell drops `grant` when it has left for the kernel.
+    PeerSend { to: NodeId, channel: Channel, bytes: Bytes, grant: Grant },
+    /// Dial these members, on both channels, again and again; hang up on all others.
+    Peers(Vec<PeerAddress>),
     /// Ask a disk lane. Operations of one lane are carried out in order, lanes independently of each other.
     Disk { lane: Lane, ticket: Ticket, op: DiskOp },
     /// Call `step` with `Input::Time` at that moment at the latest. A later one replaces an earlier one.

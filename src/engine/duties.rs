@@ -1,4 +1,5 @@
-//! What a node owes the tree besides its doors' wishes: its znodes, its registration, the controller's work.
+//! What a node owes the tree besides its doors' wishes: its own registration, and when it leads the quorum the znodes and
+//! the controller's work.
 //!
 //! One duty at a time: propose, see the result applied, look again. What fails is tried again after a pause, so that a
 //! duty that cannot be done (a topic without a living replica) costs one transaction a second and holds up no other.
@@ -7,16 +8,18 @@
 //! |---|---|
 //! | a znode that a cluster has is missing | create it |
 //! | this process is not registered as the broker | register it |
+//! | the tree does not know the members of the ensemble | write them down |
 //! | another is the controller, or none | claim it |
 //! | a partition has no leader, and its ISR has a living broker | elect |
 //! | a tool wrote a topic without id or states | complete it |
 //! | a tool asked for a deletion | delete the topic |
 //!
-//! Invariant: proposes only while this node leads the quorum; called by the engine only.
+//! Invariant: a node that does not lead the quorum only registers itself; called by the engine only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::ensemble;
 use crate::config::Config;
 use crate::coordinator::builders;
 use crate::coordinator::cluster::Endpoint;
@@ -30,6 +33,7 @@ const RETRY_PAUSE_MS: u64 = 1000;
 pub(super) enum Duty {
     Format,
     Register,
+    Ensemble,
     Claim,
     Elect,
     Complete(Arc<str>),
@@ -41,6 +45,8 @@ pub(super) enum Duty {
 pub(super) struct Duties {
     session: SessionId,
     endpoints: Vec<Endpoint>,
+    is_leading: bool,
+    leader: Option<NodeId>,
     under_way: Option<Duty>,
     /// Not before then, after a failure.
     paused: BTreeMap<Duty, Instant>,
@@ -59,7 +65,30 @@ impl Duties {
     pub fn new(node: NodeId, endpoints: Vec<Endpoint>, rng: &mut Rng) -> Duties {
         // ZooKeeper's session ids carry the server in the top byte; 0xff there has another meaning.
         let session = SessionId(((node.0 as i64 & 0x7f) << 56) | ((rng.next() >> 8) as i64) | 1);
-        Duties { session, endpoints, under_way: None, paused: BTreeMap::new(), too_large: BTreeSet::new() }
+        Duties {
+            session,
+            endpoints,
+            is_leading: false,
+            leader: None,
+            under_way: None,
+            paused: BTreeMap::new(),
+            too_large: BTreeSet::new(),
+        }
+    }
+
+    /// The session of this broker's registration.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Who leads the quorum. True when that has changed: what failed before may now be possible.
+    pub fn follow(&mut self, is_leading: bool, leader: Option<NodeId>) -> bool {
+        let is_changed = (self.is_leading, self.leader) != (is_leading, leader);
+        (self.is_leading, self.leader) = (is_leading, leader);
+        if is_changed {
+            self.paused.clear();
+        }
+        is_changed
     }
 
     /// True when the tree knows this process as broker, and a controller.
@@ -68,12 +97,19 @@ impl Duties {
     }
 
     /// The next transaction, when none is under way and there is something to do.
-    pub fn next(&mut self, now: Now, config: &Config, coordinator: &Coordinator, rng: &mut Rng) -> Option<Txn> {
-        if self.under_way.is_some() {
+    pub fn next(
+        &mut self,
+        now: Now,
+        config: &Config,
+        coordinator: &Coordinator,
+        cluster_id: &str,
+        rng: &mut Rng,
+    ) -> Option<Txn> {
+        if self.under_way.is_some() || self.leader.is_none() {
             return None;
         }
         self.paused.retain(|_, until| *until > now.mono);
-        let (duty, txn) = self.find(now, config, coordinator, rng)?;
+        let (duty, txn) = self.find(now, config, coordinator, cluster_id, rng)?;
         self.under_way = Some(duty);
         Some(txn)
     }
@@ -93,17 +129,35 @@ impl Duties {
         self.paused.values().min().copied()
     }
 
-    fn find(&mut self, now: Now, config: &Config, coordinator: &Coordinator, rng: &mut Rng) -> Option<(Duty, Txn)> {
+    fn find(
+        &mut self,
+        now: Now,
+        config: &Config,
+        coordinator: &Coordinator,
+        cluster_id: &str,
+        rng: &mut Rng,
+    ) -> Option<(Duty, Txn)> {
         let (cluster, tree, node) = (coordinator.cluster(), coordinator.tree(), config.node_id);
-        let timeout_ms = config.zookeeper.session_timeout_ms_max.min(u32::MAX as u64) as u32;
+        let timeout_ms = config.peers.broker_session_ms.min(u32::MAX as u64) as u32;
         let is_due = |duty: &Duty| !self.paused.contains_key(duty);
         if !builders::is_formatted(tree) {
-            let id = TopicId::random(rng).to_string();
+            if !self.is_leading {
+                return None;
+            }
+            let id = if cluster_id.is_empty() { TopicId::random(rng).to_string() } else { cluster_id.to_string() };
             return Some((Duty::Format, builders::format_cluster(tree, &id))).filter(|(duty, _)| is_due(duty));
         }
         if cluster.brokers.get(&node).is_none_or(|broker| broker.session != self.session) {
             let txn = builders::register_broker(node, self.session, timeout_ms, &self.endpoints, None, now.wall);
             return Some((Duty::Register, txn)).filter(|(duty, _)| is_due(duty));
+        }
+        if !self.is_leading {
+            return None;
+        }
+        if let Some(txn) = ensemble::write_down(tree, config)
+            && is_due(&Duty::Ensemble)
+        {
+            return Some((Duty::Ensemble, txn));
         }
         if cluster.controller.is_none_or(|controller| controller.broker != node || controller.session != self.session) {
             let txn = builders::claim_controller(cluster, node, self.session, now.wall);
@@ -172,7 +226,8 @@ mod tests {
         fn new() -> Fixture {
             let config = Config::default();
             let mut rng = Rng::new(3);
-            let duties = Duties::new(config.node_id, endpoints(&config), &mut rng);
+            let mut duties = Duties::new(config.node_id, endpoints(&config), &mut rng);
+            duties.follow(true, Some(config.node_id));
             let coordinator = Coordinator::new(TreeLimits { bytes: 4 << 20, sessions: 100 }, 1);
             Fixture { config, coordinator, duties, rng }
         }
@@ -185,7 +240,7 @@ mod tests {
         /// Does duties until there is none; returns how many there were.
         fn settle(&mut self, now: Now) -> usize {
             for count in 0..100 {
-                let Some(txn) = self.duties.next(now, &self.config, &self.coordinator, &mut self.rng) else {
+                let Some(txn) = self.duties.next(now, &self.config, &self.coordinator, "", &mut self.rng) else {
                     return count;
                 };
                 let is_success = self.apply(&txn);
@@ -221,6 +276,7 @@ mod tests {
         let epoch = |fixture: &Fixture| fixture.coordinator.cluster().topic("t").unwrap().partitions[1].leader_epoch;
         let before = epoch(&fixture);
         fixture.duties = Duties::new(fixture.config.node_id, endpoints(&fixture.config), &mut fixture.rng);
+        fixture.duties.follow(true, Some(fixture.config.node_id));
         assert!(!fixture.duties.is_registered(fixture.config.node_id, fixture.coordinator.cluster()));
         fixture.settle(Now::default());
         assert!(epoch(&fixture) > before);
@@ -250,11 +306,11 @@ mod tests {
     fn retry() {
         let mut fixture = Fixture::new();
         let now = Now::default();
-        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, &mut fixture.rng).is_some());
-        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, &mut fixture.rng).is_none());
+        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, "", &mut fixture.rng).is_some());
+        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, "", &mut fixture.rng).is_none());
         fixture.duties.done(now, false);
-        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, &mut fixture.rng).is_none());
+        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, "", &mut fixture.rng).is_none());
         let later = Now { mono: fixture.duties.next_deadline().unwrap(), ..now };
-        assert!(fixture.duties.next(later, &fixture.config, &fixture.coordinator, &mut fixture.rng).is_some());
+        assert!(fixture.duties.next(later, &fixture.config, &fixture.coordinator, "", &mut fixture.rng).is_some());
     }
 }

@@ -5,6 +5,8 @@
 //!     | both done: partitions of the tree open, duties begin
 //! Serving: ready once every partition is open or given up and the node is registered
 //!     | stop
+//! Leaving: a member of an ensemble ends its broker's session and hands its leadership over
+//!     | done, or nobody takes it in time
 //! Stopping: open batches are written, everything is noted for the next start
 //!     | both rooms are done
 //! Stopped: Effect::Stopped was asked for
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use super::groups::Coordination;
 use super::metadata::{Metadata, quorum_config};
+use super::peers::Peers;
 use super::proposals::Purpose;
 use super::{
     Completion, Duties, Engine, NewTopic, ProducerIds, Proposals, ProposeError, TopicCommands, Txn, TxnResult, Znodes,
@@ -36,6 +39,8 @@ pub(super) enum Phase {
     Starting,
     /// The tree is known.
     Serving,
+    /// What this node leads goes to others.
+    Leaving,
     /// Nothing new is taken.
     Stopping,
     /// All is noted.
@@ -75,12 +80,18 @@ impl Engine {
             producer_ids: ProducerIds::default(),
             coordination,
             znodes,
+            peers: Peers::new(accounts.peers.clone()),
+            leaving_until: None,
+            has_said_farewell: false,
+            known_members: Vec::new(),
+            follows_tree: false,
             completions: Default::default(),
         }
     }
 
     /// Recovers what the disks hold.
     pub fn start(&mut self, now: Now, fx: &mut Effects) {
+        self.dial_configured(fx);
         self.metadata.start(now, fx);
         self.broker.start(now, fx);
         self.follow_metadata(now, fx);
@@ -128,6 +139,9 @@ impl Engine {
         self.broker.on_time(now, fx);
         self.coordinate(now, fx);
         self.expire_sessions(now);
+        self.follow_brokers(now);
+        self.touch_leader(now);
+        self.leave_at_last(now, fx);
         self.duties_wanted |= self.duties.next_deadline().is_some_and(|at| at <= now.mono);
         self.follow_metadata(now, fx);
         self.follow_broker(fx);
@@ -141,12 +155,21 @@ impl Engine {
             self.duties.next_deadline(),
             self.coordination.next_deadline(),
             self.znodes.next_deadline(),
+            self.peers.brokers.next_deadline(),
+            self.leaving_until,
         ];
         deadlines.into_iter().flatten().min()
     }
 
-    /// Takes nothing new, writes what there is; `Effect::Stopped` follows.
+    /// Takes nothing new, hands over what it leads, writes what there is; `Effect::Stopped` follows.
     pub fn stop(&mut self, now: Now, fx: &mut Effects) {
+        if !self.begin_leaving(now, fx) {
+            self.stop_rooms(now, fx);
+        }
+    }
+
+    pub(super) fn stop_rooms(&mut self, now: Now, fx: &mut Effects) {
+        self.leaving_until = None;
         self.phase = Phase::Stopping;
         self.broker.stop(now, fx);
         self.metadata.stop(now, fx);
@@ -162,14 +185,20 @@ impl Engine {
 
     /// Acts on everything that the quorum has applied or given up, and on what follows from that.
     pub(super) fn follow_metadata(&mut self, now: Now, fx: &mut Effects) {
-        if self.phase == Phase::Starting && self.metadata.is_leading() {
+        if self.phase == Phase::Starting && self.metadata.is_caught_up() {
             self.phase = Phase::Serving;
             self.duties_wanted = true;
             self.metadata.take_changes();
             self.broker.apply_all(now, self.metadata.coordinator().cluster(), fx);
             self.coordination.changed();
         }
+        if self.metadata.take_replaced() {
+            self.broker.apply_all(now, self.metadata.coordinator().cluster(), fx);
+            self.coordination.changed();
+            self.duties_wanted = true;
+        }
         let mut changes = self.metadata.take_changes();
+        self.follow_ensemble(&changes, fx);
         for change in &changes.cluster {
             self.broker.apply(now, self.metadata.coordinator().cluster(), change, fx);
             if let Change::TopicDeleted { name, .. } = change {
@@ -186,9 +215,12 @@ impl Engine {
             self.proposed(now, token, result);
         }
         self.tell_znode_events();
-        if self.phase == Phase::Serving && self.metadata.is_leading() {
+        self.follow_brokers(now);
+        if self.phase == Phase::Serving {
+            self.duties_wanted |= self.duties.follow(self.metadata.is_leading(), self.metadata.quorum().leader());
             self.do_duties(now, fx);
         }
+        self.leave_at_last(now, fx);
         self.answer_topics();
     }
 
@@ -212,6 +244,8 @@ impl Engine {
                 self.duties_wanted = true;
             }
             Some(Purpose::Expiry(session)) => self.session_expired(now, session),
+            Some(Purpose::BrokerExpiry(session)) => self.peers.brokers.ended(session),
+            Some(Purpose::Farewell) => self.said_farewell(),
             None => {}
         }
     }
@@ -224,7 +258,9 @@ impl Engine {
         if let Some(cluster_id) = &self.metadata.coordinator().cluster().cluster_id {
             self.broker.identify(cluster_id, fx);
         }
-        let txn = self.duties.next(now, &self.config, self.metadata.coordinator(), &mut self.rng);
+        self.metadata.set_cluster_id(fx);
+        let cluster_id = self.metadata.quorum().cluster_id();
+        let txn = self.duties.next(now, &self.config, self.metadata.coordinator(), cluster_id, &mut self.rng);
         if let Some(txn) = txn {
             self.begin_proposal(now, &txn, Purpose::Duty);
         }
@@ -269,7 +305,7 @@ impl Engine {
     }
 
     /// What the broker's answers mean for commands and for the stop.
-    fn follow_broker(&mut self, fx: &mut Effects) {
+    pub(super) fn follow_broker(&mut self, fx: &mut Effects) {
         self.answer_topics();
         if self.phase == Phase::Stopping && self.broker.is_stopped() && self.metadata.is_stopped() {
             self.phase = Phase::Stopped;

@@ -1,6 +1,7 @@
 //! The tree and its quorum: transactions go in with a token and come back applied.
 //!
-//! What is stored for a transaction: one version byte, the proposer's wall clock (8, big-endian), the transaction.
+//! What is stored for a transaction: one version byte, the leader's wall clock (8, big-endian), with version 2 the life and
+//! the number (8 and 8) of the member that forwarded it, the transaction.
 //!
 //! Invariants: what the quorum has agreed on is applied in its order, once, in the same turn; every token is answered
 //! once; no more is applied while a running snapshot remembers as many old znodes as it may. The transactions of a term
@@ -9,17 +10,26 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::ProposeError;
+use super::forwarding::Forwarding;
+use super::peers::{EngineMessage, Refusal, lines_crc, wrap};
+use super::{ProposeError, Waiter};
 use crate::config::Config;
 use crate::coordinator::{Change, Changes, Coordinator, Restore, TreeLimits, Txn, TxnResult};
-use crate::effect::{DiskDone, DiskError, Effect, Effects};
+use crate::effect::{Channel, DiskDone, DiskError, Effect, Effects};
 use crate::limits::{QUORUM_LOG_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 use crate::memory::Account;
 use crate::metrics::METRICS;
-use crate::quorum::{self, Committed, ProposalId, Quorum, QuorumConfig, QuorumEvent, SnapshotProgress};
-use crate::types::{Instant, Now, Rng, Ticket, Timestamp};
+use crate::quorum::{
+    self, Committed, PeerMessage, ProposalId, Quorum, QuorumConfig, QuorumEvent, ReadId, SnapshotProgress,
+};
+use crate::types::{Instant, NodeId, Now, Rng, Term, Ticket, Timestamp};
 
+/// Of a transaction that the leader itself has proposed.
 const VERSION: u8 = 1;
+/// Of one that another member has forwarded.
+const VERSION_FORWARDED: u8 = 2;
+/// What stands before a transaction.
+const HEADER_BYTES: usize = 25;
 
 /// Transactions of one term after which the next term begins: far below the 32 bits that count them.
 const TERM_TXNS_MAX: u32 = u32::MAX - (1 << 20);
@@ -30,6 +40,8 @@ const ELECTION_TICKS: usize = 8;
 /// The quorum with the tree that it keeps.
 #[derive(Debug)]
 pub(super) struct Metadata {
+    node: NodeId,
+    is_ensemble: bool,
     quorum: Quorum,
     coordinator: Coordinator,
     limits: TreeLimits,
@@ -38,6 +50,18 @@ pub(super) struct Metadata {
     waiting: BTreeMap<ProposalId, u64>,
     results: VecDeque<(u64, Result<TxnResult, ProposeError>)>,
     changes: Changes,
+    forwarding: Forwarding,
+    /// To be said to other members.
+    outbox: VecDeque<(NodeId, EngineMessage)>,
+    /// The question whether everything is delivered, at the start of a member that does not lead.
+    catching_up: Option<ReadId>,
+    is_caught_up: bool,
+    /// Fresh reads that were asked for, by their questions.
+    syncs: BTreeMap<ReadId, Waiter>,
+    synced: VecDeque<Waiter>,
+    /// A snapshot of another member has taken the place of the tree.
+    is_replaced: bool,
+    is_membership_changed: bool,
     is_recovered: bool,
     is_snapshot_running: bool,
     /// Stop after each result, so that it is told before the next transaction is applied.
@@ -49,7 +73,9 @@ pub(super) struct Metadata {
 pub(super) fn quorum_config(config: &Config, account: Account, clock_floor: Timestamp) -> QuorumConfig {
     QuorumConfig {
         node: config.node_id,
-        voters: vec![config.node_id],
+        members: config.ensemble.iter().map(|member| (member.id, !member.is_observer)).collect(),
+        lines_crc: lines_crc(config),
+        forms_alone: config.peers.forms_alone,
         tick_ms: (config.zookeeper.tick_ms / 8).max(10),
         election_ticks: ELECTION_TICKS,
         account,
@@ -63,6 +89,8 @@ impl Metadata {
     pub fn new(config: QuorumConfig, limits: TreeLimits, rng: &mut Rng) -> Metadata {
         let seed = rng.next();
         Metadata {
+            node: config.node,
+            is_ensemble: config.members.len() > 1,
             quorum: Quorum::new(config, Rng::new(rng.next())),
             coordinator: Coordinator::new(limits, seed),
             limits,
@@ -70,6 +98,14 @@ impl Metadata {
             restore: None,
             waiting: BTreeMap::new(),
             results: VecDeque::new(),
+            forwarding: Forwarding::new(rng.next()),
+            outbox: VecDeque::new(),
+            catching_up: None,
+            is_caught_up: false,
+            syncs: BTreeMap::new(),
+            synced: VecDeque::new(),
+            is_replaced: false,
+            is_membership_changed: true,
             changes: Changes::default(),
             is_recovered: false,
             is_snapshot_running: false,
@@ -87,6 +123,154 @@ impl Metadata {
     /// True while this node leads the quorum and has applied everything before its term.
     pub fn is_leading(&self) -> bool {
         self.quorum.is_leader()
+    }
+
+    /// True once this node has applied everything that was committed at some moment of this life.
+    pub fn is_caught_up(&self) -> bool {
+        self.is_caught_up || self.is_leading()
+    }
+
+    /// True once after a snapshot of another member has taken the place of the tree: what changed is not known.
+    pub fn take_replaced(&mut self) -> bool {
+        std::mem::take(&mut self.is_replaced)
+    }
+
+    /// True at the start and once after each change of the membership.
+    pub fn take_membership_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_membership_changed)
+    }
+
+    /// Who shall be a member, with true for those that vote.
+    pub fn set_members(&mut self, wanted: BTreeMap<NodeId, bool>) {
+        self.quorum.set_members(wanted);
+    }
+
+    /// Tells the quorum the cluster's identity, when its files do not know it.
+    pub fn set_cluster_id(&mut self, fx: &mut Effects) {
+        if self.quorum.cluster_id().is_empty()
+            && let Some(id) = self.coordinator.cluster().cluster_id.clone()
+        {
+            self.quorum.set_cluster_id(&id, fx);
+        }
+    }
+
+    /// Messages to a member leave from now on.
+    pub fn peer_up(&mut self, now: Now, node: NodeId, fx: &mut Effects) {
+        self.quorum.peer_up(now, node, fx);
+        self.follow(now, fx);
+    }
+
+    /// They no longer do: nobody knows what became of what was forwarded.
+    pub fn peer_down(&mut self, node: NodeId) {
+        let lost = self.forwarding.disconnected(node);
+        self.give_up(lost);
+    }
+
+    /// A message of the quorum of another member.
+    pub fn peer_message(&mut self, now: Now, from: NodeId, message: PeerMessage, fx: &mut Effects) {
+        self.quorum.step_peer(now, from, message, fx);
+        self.follow(now, fx);
+    }
+
+    /// The next message to a member, on which channel.
+    pub fn next_message(&mut self) -> Option<(NodeId, Channel, Vec<u8>)> {
+        if let Some((to, message)) = self.quorum.next_message() {
+            return Some((to, message.channel(), wrap(&message)));
+        }
+        self.outbox.pop_front().map(|(to, message)| (to, Channel::Quorum, message.encode()))
+    }
+
+    /// Says something to another engine.
+    pub fn say(&mut self, to: NodeId, message: EngineMessage) {
+        self.outbox.push_back((to, message));
+    }
+
+    /// A member wants something proposed by this node in that term.
+    pub fn forwarded(&mut self, now: Now, from: NodeId, term: u64, (life, sequence): (u64, u64), txn: &[u8]) {
+        let why = if !self.is_leading() || self.quorum.term() != Term(term) {
+            Some(Refusal::NotLeader)
+        } else if !self.forwarding.take(from, life, sequence) {
+            return; // a copy
+        } else {
+            let mut bytes = header(VERSION_FORWARDED, now);
+            bytes.extend_from_slice(&life.to_be_bytes());
+            bytes.extend_from_slice(&sequence.to_be_bytes());
+            bytes.extend_from_slice(txn);
+            self.quorum.propose(bytes).err().map(|error| match error {
+                quorum::ProposeError::NotLeader => Refusal::NotLeader,
+                quorum::ProposeError::Busy => Refusal::Busy,
+                quorum::ProposeError::TooLarge => Refusal::TooLarge,
+            })
+        };
+        if let Some(why) = why {
+            self.say(from, EngineMessage::NotForwarded { life, sequence, why });
+        }
+    }
+
+    /// The leader has not proposed something of this node.
+    pub fn not_forwarded(&mut self, life: u64, sequence: u64, why: Refusal) {
+        if life == self.forwarding.life
+            && let Some(token) = self.forwarding.settle(sequence)
+        {
+            let error = match why {
+                Refusal::NotLeader => ProposeError::Unavailable,
+                Refusal::Busy => ProposeError::Busy,
+                Refusal::TooLarge => ProposeError::TooLarge,
+            };
+            self.results.push_back((token, Err(error)));
+        }
+    }
+
+    /// `next_synced` answers `waiter` when everything that is committed now is applied here. False: too many wait.
+    #[allow(dead_code)] // the ZooKeeper door's `sync`
+    pub fn sync(&mut self, now: Now, waiter: Waiter, fx: &mut Effects) -> bool {
+        let Some(id) = self.quorum.read_index(now, fx) else { return false };
+        self.syncs.insert(id, waiter);
+        true
+    }
+
+    /// The next fresh read that may go on.
+    #[allow(dead_code)] // likewise
+    pub fn next_synced(&mut self) -> Option<Waiter> {
+        self.synced.pop_front()
+    }
+
+    /// True while this node leads and another member can be asked to.
+    pub fn hand_over(&mut self, now: Now, fx: &mut Effects) -> bool {
+        let is_handed = self.quorum.is_leader() && self.quorum.transfer(now);
+        self.follow(now, fx);
+        is_handed
+    }
+
+    fn give_up(&mut self, tokens: Vec<u64>) {
+        self.results.extend(tokens.into_iter().map(|token| (token, Err(ProposeError::Unavailable))));
+    }
+
+    /// Hands a transaction to the leader, when there is one to be reached.
+    fn forward(&mut self, now: Now, txn: &Txn, token: u64) -> Result<(), ProposeError> {
+        let term = self.quorum.term();
+        let leader = self.quorum.leader().filter(|leader| *leader != self.node).ok_or(ProposeError::Unavailable)?;
+        let txn = txn.encode();
+        if txn.len() + HEADER_BYTES > quorum::ENTRY_BYTES_MAX {
+            return Err(ProposeError::TooLarge);
+        }
+        let lost = self.forwarding.follow(Some((leader, term)));
+        self.give_up(lost);
+        let sequence = self.forwarding.send(now, token);
+        METRICS.peers.forwarded.inc();
+        self.say(leader, EngineMessage::Forward { term: term.0, life: self.forwarding.life, sequence, txn });
+        Ok(())
+    }
+
+    /// Looks whom writes go to now, and asks for what was committed before this member came.
+    fn follow_leader(&mut self, now: Now, fx: &mut Effects) {
+        let term = self.quorum.term();
+        let leader = self.quorum.leader().filter(|leader| *leader != self.node);
+        let lost = self.forwarding.follow(leader.map(|leader| (leader, term)));
+        self.give_up(lost);
+        if self.is_recovered && leader.is_some() && !self.is_caught_up && self.catching_up.is_none() {
+            self.catching_up = self.quorum.read_index(now, fx);
+        }
     }
 
     /// The tree, as far as this node has applied it.
@@ -108,10 +292,10 @@ impl Metadata {
 
     /// The same, but `next_result` answers only what was taken.
     pub fn try_propose(&mut self, now: Now, txn: &Txn, token: u64) -> Result<(), ProposeError> {
-        let mut bytes = Vec::with_capacity(256);
-        bytes.push(VERSION);
-        bytes.extend_from_slice(&now.wall.0.to_be_bytes());
-        let proposed = self.quorum.propose(txn.encode_onto(bytes));
+        if !self.quorum.is_leader() && self.is_ensemble {
+            return self.forward(now, txn, token);
+        }
+        let proposed = self.quorum.propose(txn.encode_onto(header(VERSION, now)));
         let proposal = proposed.map_err(|error| match error {
             quorum::ProposeError::NotLeader => ProposeError::Unavailable,
             quorum::ProposeError::Busy => ProposeError::Busy,
@@ -168,12 +352,14 @@ impl Metadata {
     /// Does what is due.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         self.quorum.on_time(now, fx);
+        let overdue = self.forwarding.overdue(now);
+        self.give_up(overdue);
         self.follow(now, fx);
     }
 
     /// When `on_time` should be called.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.quorum.next_deadline()
+        [self.quorum.next_deadline(), self.forwarding.next_deadline()].into_iter().flatten().min()
     }
 
     /// Notes everything for a clean end; `is_stopped` tells when that is done.
@@ -194,6 +380,7 @@ impl Metadata {
             if self.coordinator.is_snapshot_full() {
                 return; // the disk has to take slices first
             }
+            self.follow_leader(now, fx);
             if self.is_stepwise && !self.results.is_empty() {
                 return; // somebody looks at the tree as this result left it
             }
@@ -215,6 +402,11 @@ impl Metadata {
             QuorumEvent::SnapshotRestored => {
                 let restore = self.restore.take().unwrap_or_else(|| Restore::new(self.limits, self.seed));
                 self.coordinator = restore.finish().map_err(|error| error.to_string())?;
+                if self.is_recovered {
+                    METRICS.peers.snapshots_received.inc();
+                    self.changes = Changes::default();
+                    self.is_replaced = true;
+                }
             }
             QuorumEvent::Committed(committed) => self.apply(now, committed, fx)?,
             QuorumEvent::Lost(proposal) => self.answer(proposal, Err(ProposeError::Unavailable)),
@@ -222,7 +414,30 @@ impl Metadata {
                 self.is_recovered = true;
                 self.changes = Changes::default();
             }
-            QuorumEvent::Leading(term) => tracing::info!("leads the quorum in term {term}"),
+            QuorumEvent::Leading(term) => {
+                METRICS.peers.elections_won.inc();
+                tracing::info!("leads the quorum in term {term}");
+            }
+            QuorumEvent::Forming => tracing::info!(
+                "this data directory is empty: waiting for the other members of the ensemble, all of them for the first \
+                 formation (tern serve --form founds it without them)"
+            ),
+            QuorumEvent::MembershipChanged => {
+                self.is_membership_changed = true;
+                let members = self.quorum.members();
+                let list = |votes: bool| {
+                    let ids = members.iter().filter(|member| *member.1 == votes).map(|(id, _)| id.to_string());
+                    ids.collect::<Vec<_>>().join(", ")
+                };
+                tracing::info!("members of the quorum: {}; without a vote: [{}]", list(true), list(false));
+            }
+            QuorumEvent::CaughtUp(id) => {
+                if self.catching_up == Some(id) {
+                    self.catching_up = None;
+                    self.is_caught_up = true;
+                }
+                self.synced.extend(self.syncs.remove(&id));
+            }
             QuorumEvent::Following => tracing::info!("no longer leads the quorum"),
             QuorumEvent::SnapshotWanted => {
                 if self.quorum.begin_snapshot(fx) {
@@ -242,9 +457,14 @@ impl Metadata {
         let mut reader = crate::types::Reader::new(&committed.bytes);
         let mut header = || Ok::<_, crate::types::ReadError>((reader.u8()?, reader.i64()?));
         let (version, time) = header().map_err(|_| wrong())?;
-        if version != VERSION {
-            return Err(format!("{}: it has format {version}, this program reads {VERSION}", wrong()));
-        }
+        let mut origin = || Ok::<_, crate::types::ReadError>((reader.u64()?, reader.u64()?));
+        let origin = match version {
+            VERSION => None,
+            VERSION_FORWARDED => Some(origin().map_err(|_| wrong())?),
+            _ => {
+                return Err(format!("{}: it has format {version}, this program reads {VERSION_FORWARDED}", wrong()));
+            }
+        };
         let zxid = self.coordinator.next_zxid(committed.term).ok_or("a term has run out of transaction ids")?;
         let before = self.changes.cluster.len();
         METRICS.tree.transactions.inc();
@@ -257,8 +477,17 @@ impl Metadata {
         if !self.is_recovered {
             self.changes = Changes::default();
         }
-        if let Some(proposal) = committed.proposal {
-            self.answer(proposal, Ok(result));
+        match origin {
+            Some((life, sequence)) if life == self.forwarding.life => {
+                if let Some(token) = self.forwarding.settle(sequence) {
+                    self.results.push_back((token, Ok(result)));
+                }
+            }
+            _ => {
+                if let Some(proposal) = committed.proposal {
+                    self.answer(proposal, Ok(result));
+                }
+            }
         }
         if zxid.count() >= TERM_TXNS_MAX {
             self.quorum.renew_term(now, fx);
@@ -289,4 +518,12 @@ impl Metadata {
             }
         }
     }
+}
+
+/// What stands before every transaction.
+fn header(version: u8, now: Now) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    bytes.push(version);
+    bytes.extend_from_slice(&now.wall.0.to_be_bytes());
+    bytes
 }

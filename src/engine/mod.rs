@@ -15,8 +15,11 @@ mod metadata;
 mod protocol;
 mod configs;
 mod duties;
+mod ensemble;
+mod forwarding;
 mod groups;
 mod lifecycle;
+mod peers;
 mod producer_ids;
 mod proposals;
 mod topic_commands;
@@ -48,6 +51,7 @@ pub use configs::{
     ConfigChange, ConfigEntry, ConfigError, ConfigOperation, ConfigResource, ConfigScope, ConfigSource, ConfigType,
 };
 pub use groups::OFFSETS_TOPIC;
+pub use peers::QuorumRole;
 pub use protocol::Protocol;
 pub use topics::{NewPartitions, NewTopic, ProducerIdError, ProposeError, TopicError, TopicRef};
 
@@ -55,11 +59,12 @@ use crate::broker::Broker;
 use crate::config::{Config, TopicDefaults};
 use crate::effect::Effects;
 use crate::memory::Grant;
-use crate::types::{ConnId, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Rng, Slot, Term, TopicId};
+use crate::types::{ConnId, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Rng, Slot, Term, TopicId};
 use duties::Duties;
 use groups::Coordination;
 use lifecycle::Phase;
 use metadata::Metadata;
+use peers::Peers;
 use producer_ids::ProducerIds;
 use proposals::{Proposals, Purpose};
 use topic_commands::{Around, Step, TopicCommands};
@@ -84,6 +89,13 @@ pub struct Engine {
     producer_ids: ProducerIds,
     coordination: Coordination,
     znodes: Znodes,
+    peers: Peers,
+    /// A clean stop hands over what this node leads, until then at most.
+    leaving_until: Option<Instant>,
+    has_said_farewell: bool,
+    /// The members that the tree names, once it is followed.
+    known_members: Vec<crate::config::Member>,
+    follows_tree: bool,
     completions: VecDeque<(Waiter, Completion)>,
 }
 

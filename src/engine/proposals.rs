@@ -25,6 +25,10 @@ pub(super) enum Purpose {
     Duty,
     /// The end of a session that was silent for too long.
     Expiry(SessionId),
+    /// The end of the session of a broker that was silent for too long.
+    BrokerExpiry(SessionId),
+    /// The end of this broker's own session, at a clean stop.
+    Farewell,
 }
 
 /// Proposals under way.
@@ -37,7 +41,7 @@ pub(super) struct Proposals {
 impl Proposals {
     /// A token for a new proposal; `None` when too many are under way.
     pub fn begin(&mut self, purpose: Purpose) -> Option<u64> {
-        let is_own = matches!(purpose, Purpose::Duty | Purpose::ProducerIds | Purpose::Expiry(_));
+        let is_own = !matches!(purpose, Purpose::Door(_) | Purpose::Topic(_));
         if self.by_token.len() >= PROPOSALS_MAX && !is_own {
             return None;
         }

@@ -57,6 +57,8 @@ pub struct Accounts {
     pub watches: Account,
     /// Kernel socket buffers beyond the least.
     pub kernel_sockets: Account,
+    /// Messages to and from the other members of an ensemble; empty without one.
+    pub peers: Account,
 }
 
 /// What the kernel may hold for one connection; give it back by dropping it when the socket is closed.
@@ -84,6 +86,7 @@ impl Accounts {
             groups: Account::new(shares.group_bytes),
             watches: Account::new(shares.watch_bytes),
             kernel_sockets: Account::new(shares.kernel_bytes),
+            peers: Account::new(shares.peer_bytes),
         }
     }
 
@@ -150,7 +153,7 @@ fn drawn(name: &'static str, account: &Account, reason: &'static str) -> Line {
 
 fn lines(memory: &MemoryConfig, accounts: &Accounts) -> Vec<Line> {
     let connections = memory.connections_max;
-    vec![
+    let mut lines = vec![
         fixed("program", 1, PROGRAM_BYTES, "pages of code and static data in use"),
         fixed("runtime", 1, RUNTIME_BYTES, "socket scratch, effects of a turn, configuration, metrics"),
         fixed("allocator", 1, Shares::new(memory).allocator_bytes, "what is lost between and around allocations"),
@@ -180,7 +183,11 @@ fn lines(memory: &MemoryConfig, accounts: &Accounts) -> Vec<Line> {
         drawn("MQTT packets", &accounts.mqtt_frames, "larger ones until they are parsed; then reading pauses"),
         drawn("MQTT batches", &accounts.mqtt_batches, "records until they are written; then reading pauses"),
         drawn("MQTT outgoing", &accounts.mqtt_outgoing, "until it is sent; then QoS 0 is dropped, QoS 1 waits"),
-    ]
+    ];
+    if memory.peers > 0 {
+        lines.push(drawn("peers", &accounts.peers, "messages between members; then they are dropped and repeated"));
+    }
+    lines
 }
 
 impl std::fmt::Display for Table {

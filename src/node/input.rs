@@ -1,8 +1,11 @@
 //! What may happen to a node.
 
-use crate::effect::{DiskDone, DiskError};
+use bytes::Bytes;
+
+use crate::effect::{Channel, DiskDone, DiskError};
 use crate::engine::Door;
-use crate::types::{ConnId, Ticket};
+use crate::memory::Grant;
+use crate::types::{ConnId, NodeId, Ticket};
 
 /// Which door a listening socket belongs to, with its place among the configuration's listeners of that door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,12 @@ pub enum Input<'a> {
     Drained { conn: ConnId },
     /// The socket is gone, by either side. The last input of a connection.
     Closed { conn: ConnId },
+    /// Messages to a member leave on this channel from now on.
+    PeerUp { peer: NodeId, channel: Channel },
+    /// They no longer do, and what was queued is lost.
+    PeerDown { peer: NodeId, channel: Channel },
+    /// A message of a member that has proven to be it. `grant` covers the bytes.
+    PeerMessage { from: NodeId, channel: Channel, bytes: Bytes, grant: Grant },
     /// A disk lane has finished.
     Disk { ticket: Ticket, result: Result<DiskDone, DiskError> },
     /// The moment asked for by `Effect::WakeAt` has come.

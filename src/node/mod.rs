@@ -9,6 +9,7 @@
 
 mod assemble;
 mod input;
+pub mod peers;
 mod route;
 
 pub use input::{Input, Listener};
@@ -51,12 +52,18 @@ impl Node {
             Input::Bytes { conn, data } => self.bytes(now, conn, data, fx),
             Input::Drained { conn } => self.drained(now, conn, fx),
             Input::Closed { conn } => self.closed(now, conn, fx),
+            Input::PeerUp { peer, channel } => self.engine.peer_up(now, peer, channel, fx),
+            Input::PeerDown { peer, channel } => self.engine.peer_down(now, peer, channel, fx),
+            Input::PeerMessage { from, channel, bytes, grant } => {
+                self.engine.peer_message(now, from, channel, bytes, grant, fx);
+            }
             Input::Disk { ticket, result } => self.engine.disk_done(now, ticket, result, fx),
             Input::Time => self.time(now, fx),
             Input::TurnEnd => self.end_turn(now, fx),
             Input::Stop => self.engine.stop(now, fx),
         }
         self.deliver(now, fx);
+        self.engine.send_to_peers(fx);
         if turn_end {
             self.schedule(fx);
         }

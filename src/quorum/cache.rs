@@ -4,6 +4,7 @@
 //! Invariants: the entries kept are contiguous and end with the last; no entry leaves before it is applied and durable;
 //! of those that are, at most `recent_bytes_max` stay, for members that lag a little.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
@@ -24,7 +25,14 @@ pub struct Cache {
     entry_bytes: usize,
     last: u64,
     recent_bytes_max: usize,
+    /// Old entries that were asked for: from, below, and who asks.
+    wanted: RefCell<VecDeque<(u64, u64, GetEntriesContext)>>,
+    /// Old entries read back, contiguous.
+    page: Vec<Entry>,
 }
+
+/// Members that may wait for old entries; more ask again.
+const WANTED_MAX: usize = 16;
 
 impl Cache {
     /// Nothing after the snapshot that `state` names, or nothing at all.
@@ -39,7 +47,45 @@ impl Cache {
             entry_bytes: 0,
             last: compacted.0,
             recent_bytes_max,
+            wanted: RefCell::default(),
+            page: Vec::new(),
         }
+    }
+
+    /// The membership has changed.
+    pub fn set_membership(&mut self, membership: &Membership) {
+        self.membership.clone_from(membership);
+    }
+
+    /// A snapshot of another member takes the place of everything.
+    pub fn install(&mut self, index: u64, term: u64, membership: &Membership) {
+        self.membership.clone_from(membership);
+        self.compacted = (index, term);
+        self.last = index;
+        self.terms.clear();
+        self.entries.clear();
+        self.entry_bytes = 0;
+        self.page.clear();
+    }
+
+    /// The first old entries that somebody waits for: from, below.
+    pub fn wanted(&self) -> Option<(u64, u64)> {
+        self.wanted.borrow().front().map(|&(low, high, _)| (low, high))
+    }
+
+    /// They are read: who asked for them?
+    pub fn fetched(&mut self, entries: Vec<Entry>) -> Option<GetEntriesContext> {
+        self.page = entries;
+        self.wanted.borrow_mut().pop_front().map(|(_, _, context)| context)
+    }
+
+    fn in_page(&self, low: u64, high: u64) -> Option<Vec<Entry>> {
+        let first = self.page.first()?.index;
+        let skipped = usize::try_from(low.checked_sub(first)?).ok()?;
+        let count = high.saturating_sub(low) as usize;
+        let found: Vec<Entry> = self.page.iter().skip(skipped).take(count).cloned().collect();
+        let agrees = |entry: &Entry| self.term_of(entry.index) == Some(entry.term);
+        (!found.is_empty() && found.iter().all(agrees)).then_some(found)
     }
 
     /// What raft starts from; before that only.
@@ -176,12 +222,20 @@ impl Storage for Cache {
         low: u64,
         high: u64,
         max_size: impl Into<Option<u64>>,
-        _context: GetEntriesContext,
+        context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
         if low <= self.compacted.0 {
             return Err(Error::Store(StorageError::Compacted));
         }
         let Some(first) = self.entries.front().map(|first| first.index).filter(|&first| first <= low) else {
+            if let Some(mut found) = self.in_page(low, high) {
+                raft::util::limit_size(&mut found, max_size.into());
+                return Ok(found);
+            }
+            let mut wanted = self.wanted.borrow_mut();
+            if context.can_async() && wanted.len() < WANTED_MAX {
+                wanted.push_back((low, high, context));
+            }
             return Err(Error::Store(StorageError::LogTemporarilyUnavailable));
         };
         let count = high.saturating_sub(low) as usize;

@@ -42,6 +42,7 @@ impl Quorum {
                 self.say(QuorumEvent::SnapshotWanted);
             }
         }
+        self.tell_readers();
         match entry.get_entry_type() {
             EntryType::EntryNormal if entry.data.is_empty() => self.begin_leading(entry.term),
             EntryType::EntryNormal => Some(QuorumEvent::Committed(Committed {
@@ -91,8 +92,12 @@ impl Quorum {
             Ok(conf_state) => {
                 self.state.membership = Membership::of(&conf_state);
                 self.state.membership_index = entry.index;
+                if let Stage::Running(raw) = &mut self.stage {
+                    raw.mut_store().set_membership(&self.state.membership);
+                }
                 self.change_state(fx);
                 self.begin_ticks(now);
+                self.say(QuorumEvent::MembershipChanged);
             }
             Err(error) => {
                 self.fail(format!("entry {} changes the membership in an impossible way: {error}", entry.index))

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::message::Part;
+use super::snapshot_file::READ_BYTES;
 use super::state_file::{self, STATE_FILE, STATE_FILE_BYTES_MAX};
 use super::{Job, Quorum, RETRY_MS, TICKET_OWNER};
 use crate::effect::{DiskDone, DiskError, DiskOp, Effects, Lane, Root};
-use crate::types::{Now, Ticket};
+use crate::types::{NodeId, Now, Ticket};
 
 const ROOT: Root = Root::Coordinator;
 
@@ -41,12 +43,28 @@ impl Quorum {
         self.ask(Job::SyncSnapshot, DiskOp::SyncFile { root: ROOT, name }, fx);
     }
 
+    pub(super) fn write_incoming(&mut self, name: Arc<str>, position: u64, bytes: Bytes, fx: &mut Effects) {
+        self.ask(Job::WriteIncoming, DiskOp::WritePart { root: ROOT, name, position, bytes }, fx);
+    }
+
+    pub(super) fn sync_incoming(&mut self, name: Arc<str>, fx: &mut Effects) {
+        self.ask(Job::SyncIncoming, DiskOp::SyncFile { root: ROOT, name }, fx);
+    }
+
+    pub(super) fn read_outgoing(&mut self, name: Arc<str>, to: NodeId, part: Part, fx: &mut Effects) {
+        let op = DiskOp::ReadPart { root: ROOT, name, position: part.position, max_bytes: READ_BYTES };
+        self.ask(Job::ReadOutgoing { to, part }, op, fx);
+    }
+
     fn ask(&mut self, job: Job, op: DiskOp, fx: &mut Effects) {
         let ticket = Ticket(TICKET_OWNER << 56 | self.next_ticket);
         self.next_ticket += 1;
         self.jobs.insert(ticket, job);
         // A large snapshot must not hold up the log: it has time, and nothing else of the quorum waits for it.
-        let is_snapshot = matches!(job, Job::WriteSnapshot | Job::SyncSnapshot);
+        let is_snapshot = matches!(
+            job,
+            Job::WriteSnapshot | Job::SyncSnapshot | Job::WriteIncoming | Job::SyncIncoming | Job::ReadOutgoing { .. }
+        );
         fx.disk(if is_snapshot { Lane::Janitor } else { Lane::Quorum }, ticket, op);
     }
 
@@ -61,7 +79,11 @@ impl Quorum {
         match job {
             Job::ReadState => self.state_read(now, result, fx),
             Job::WriteState { version } => self.state_written(now, version, result.map(|_| ()), fx),
+            Job::ReadSnapshot if self.install.is_some() => self.install_read(result),
             Job::ReadSnapshot => self.snapshot_read(result),
+            Job::WriteIncoming => self.incoming_written(now, result.map(|_| ()), fx),
+            Job::SyncIncoming => self.incoming_synced(result.map(|_| ())),
+            Job::ReadOutgoing { to, part } => self.outgoing_read(now, to, part, result),
             Job::WriteSnapshot => self.snapshot_written(result.map(|_| ()), fx),
             Job::SyncSnapshot => self.snapshot_synced(result.map(|_| ()), fx),
         }
@@ -71,8 +93,11 @@ impl Quorum {
         match result {
             Ok(()) => {
                 self.state_durable = self.state_durable.max(version);
-                self.release_readies();
+                self.is_identity_durable = true;
+                self.release_readies_at(now);
                 self.snapshot_marked(fx);
+                self.install_written(now, fx);
+                self.formation_written(now, fx);
             }
             Err(error) => {
                 self.warn(format!("{STATE_FILE} cannot be written, trying again: {error}"));

@@ -2,10 +2,12 @@
 //!
 //! A facade over the `raft` crate. Time, disk and messages are arguments and effects; raft itself never sees any of
 //! them. Its log lies in a `log::Logs` of its own (`__quorum-0`), term and vote in `quorum-state`, snapshots of the
-//! state machine beside it. Raft ids are server ids + 1, because 0 is forbidden there and `server.0` exists.
+//! state machine beside it. Raft ids are server ids + 1, because 0 is forbidden there and `server.0` exists, with the
+//! incarnation of the disk in the upper half.
 //!
 //! ```text
-//! Idle -> Opening (state file, log) -> Restoring (snapshot) -> Replaying (log) -> Running
+//! Idle -> Opening (state file, log) -> Forming (an empty disk of an ensemble) -> Restoring (snapshot)
+//!      -> Replaying (log) -> Running
 //! ```
 //!
 //! Invariants: `Committed` leaves in order of index, without gaps from the snapshot on, and never twice in one life; an
@@ -19,9 +21,15 @@ mod deliver;
 mod described;
 mod entry;
 mod files;
+mod incoming;
+mod members;
+mod membership;
+mod message;
 mod opening;
-mod peer;
+mod outgoing;
 mod proposals;
+mod raft_message;
+mod reads;
 mod running;
 mod snapshot_file;
 mod snapshots;
@@ -34,8 +42,10 @@ use raft::RawNode;
 use raft::eraftpb::Entry;
 
 pub use described::{Described, MemberState};
-pub use peer::PeerMessage;
+pub use message::{Hello, PeerMessage};
 pub use proposals::{ProposalId, ProposeError};
+pub use raft_message::RaftMessage;
+pub use reads::ReadId;
 pub use snapshot_file::{Piece, SnapshotReader};
 pub use state_file::{STATE_FILE, State as QuorumState, decode as decode_state};
 
@@ -69,8 +79,13 @@ pub use crate::limits::QUORUM_ENTRY_BYTES_MAX as ENTRY_BYTES_MAX;
 pub struct QuorumConfig {
     /// This node.
     pub node: NodeId,
-    /// The members of the first formation, this node among them. Afterwards the log's word counts.
-    pub voters: Vec<NodeId>,
+    /// The members that the files list, in order, this node among them, with true for those that vote. One or none: a
+    /// node alone. After the first formation the log's word counts.
+    pub members: Vec<(NodeId, bool)>,
+    /// A checksum of what the files say about them, to be compared.
+    pub lines_crc: u32,
+    /// An empty disk founds an ensemble of its own, into which the others are then taken.
+    pub forms_alone: bool,
     /// One tick of elections and heartbeats; a heartbeat is sent every tick.
     pub tick_ms: u64,
     /// Ticks of silence after which a member campaigns: so many to twice as many.
@@ -113,6 +128,12 @@ pub enum QuorumEvent {
     Leading(Term),
     /// This node no longer leads.
     Following,
+    /// An empty disk waits for the other members of its ensemble.
+    Forming,
+    /// The membership is another one.
+    MembershipChanged,
+    /// Everything that was committed when `read_index` was called is delivered.
+    CaughtUp(ReadId),
     /// The log is long: please call `begin_snapshot`, then watch `snapshot_progress`.
     SnapshotWanted,
     /// For the operator.
@@ -163,7 +184,21 @@ pub struct Quorum {
     next_ticket: u64,
     jobs: BTreeMap<Ticket, Job>,
     out: VecDeque<Out>,
-    messages: VecDeque<PeerMessage>,
+    messages: VecDeque<(NodeId, PeerMessage)>,
+    /// The other members, by what they have said of themselves.
+    peers: BTreeMap<NodeId, members::Peer>,
+    /// Who shall be a member, by the state machine's word.
+    wanted: Option<BTreeMap<NodeId, bool>>,
+    /// A leader was known at some time in this life.
+    has_met: bool,
+    /// What `state.me` says is on the disk.
+    is_identity_durable: bool,
+    incoming: Option<incoming::Incoming>,
+    install: Option<incoming::Install>,
+    outgoing: BTreeMap<u64, outgoing::Outgoing>,
+    /// Old entries are being read for a member that lags.
+    is_fetching: bool,
+    reads: reads::Reads,
     proposals: Proposals,
     readies: VecDeque<PendingReady>,
     /// The next entry for the log.
@@ -187,7 +222,8 @@ pub struct Quorum {
 /// Where the start has got to.
 enum Stage {
     Idle,
-    Opening(opening::Opening),
+    Opening(Box<opening::Opening>),
+    Forming(opening::Forming),
     Restoring(Box<opening::Restoring>),
     Replaying(Box<opening::Replaying>),
     Running(Box<RawNode<Cache>>),
@@ -208,6 +244,9 @@ enum Job {
     ReadSnapshot,
     WriteSnapshot,
     SyncSnapshot,
+    WriteIncoming,
+    SyncIncoming,
+    ReadOutgoing { to: NodeId, part: message::Part },
 }
 
 impl Quorum {
@@ -228,6 +267,15 @@ impl Quorum {
             jobs: BTreeMap::new(),
             out: VecDeque::new(),
             messages: VecDeque::new(),
+            peers: BTreeMap::new(),
+            wanted: None,
+            has_met: false,
+            is_identity_durable: false,
+            incoming: None,
+            install: None,
+            outgoing: BTreeMap::new(),
+            is_fetching: false,
+            reads: reads::Reads::default(),
             proposals,
             readies: VecDeque::new(),
             log_next: 0,
@@ -287,6 +335,7 @@ impl Quorum {
         match self.stage {
             Stage::Restoring(_) | Stage::Replaying(_) => self.proceed_opening(now, fx),
             Stage::Running(_) => self.pump(now, fx),
+            Stage::Forming(_) => self.try_form(now, fx),
             Stage::Idle | Stage::Opening(_) | Stage::Ended => {}
         }
     }
@@ -318,8 +367,7 @@ impl Quorum {
 
     /// The next message to a member, and which.
     pub fn next_message(&mut self) -> Option<(NodeId, PeerMessage)> {
-        let message = self.messages.pop_front()?;
-        Some((node_of(message.to), message))
+        self.messages.pop_front()
     }
 
     /// This node's role.
@@ -343,6 +391,43 @@ impl Quorum {
         match &self.stage {
             Stage::Running(raw) if raw.raft.leader_id != 0 => Some(node_of(raw.raft.leader_id)),
             _ => None,
+        }
+    }
+
+    /// This member's raft id: its number and the incarnation of its disk.
+    pub fn raft_id(&self) -> u64 {
+        self.state.me
+    }
+
+    /// True when this node copies and does not vote: an observer, or a member that has yet to catch up.
+    pub fn is_learner(&self) -> bool {
+        !self.state.membership.voters.contains(&self.state.me)
+    }
+
+    /// Members by number, with true for those that vote. One whose disk was replaced stands once.
+    pub fn members(&self) -> BTreeMap<NodeId, bool> {
+        let mut members = BTreeMap::new();
+        for id in self.state.membership.ids() {
+            *members.entry(node_of(id)).or_insert(false) |= self.state.membership.voters.contains(&id);
+        }
+        members
+    }
+
+    /// The members that were heard lately, this one included.
+    pub fn present_members(&self, now: Now) -> usize {
+        self.members().keys().filter(|node| self.present(now, **node).is_some()).count()
+    }
+
+    /// The cluster's identity; empty when the data directory is of an earlier format, or not formed.
+    pub fn cluster_id(&self) -> &str {
+        &self.state.cluster_id
+    }
+
+    /// What the state machine knows and a data directory of an earlier format does not.
+    pub fn set_cluster_id(&mut self, cluster_id: &str, fx: &mut Effects) {
+        if self.state.cluster_id.is_empty() && matches!(self.stage, Stage::Running(_)) {
+            cluster_id.clone_into(&mut self.state.cluster_id);
+            self.change_state(fx);
         }
     }
 
@@ -394,10 +479,11 @@ impl std::fmt::Debug for Quorum {
     }
 }
 
-fn raft_id(node: NodeId) -> u64 {
-    node.0 as u64 + 1
+/// The raft id of a member with a disk of that incarnation.
+fn incarnate(node: NodeId, incarnation: u64) -> u64 {
+    incarnation << 32 | (node.0 as u64 + 1)
 }
 
 fn node_of(raft_id: u64) -> NodeId {
-    NodeId(raft_id.saturating_sub(1).min(i32::MAX as u64) as i32)
+    NodeId((raft_id & 0xffff_ffff).saturating_sub(1).min(i32::MAX as u64) as i32)
 }

@@ -8,33 +8,53 @@ use super::entry::{self, ENTRY_OVERHEAD_BYTES};
 use super::snapshot_file::{self, Piece, SnapshotReader};
 use super::state_file::{self, Membership, STATE_FILE, State};
 use super::{
-    ENTRY_BYTES_MAX, LOG_DIR, PAGE_BYTES, Quorum, QuorumEvent, RECENT_BYTES_MAX, Stage, UNCOMMITTED_BYTES_MAX, raft_id,
+    ENTRY_BYTES_MAX, LOG_DIR, PAGE_BYTES, Quorum, QuorumEvent, RECENT_BYTES_MAX, Stage, UNCOMMITTED_BYTES_MAX,
+    incarnate, node_of,
 };
 use crate::effect::{DiskError, Effects, LogDir, Root};
 use crate::log::{LogConfig, LogReadError, Marks, Opened};
 use crate::memory::Grant;
 use crate::record::Batches;
-use crate::types::{Now, Offset};
+use crate::types::{Now, Offset, TopicId};
 
 /// Both the state file and the log must be there.
 #[derive(Debug, Default)]
 pub(super) struct Opening {
     state: Option<Found>,
     marks: Option<Marks>,
+    /// The log is emptied, because a snapshot was received and not taken in wholly.
+    is_emptying: bool,
+    /// `quorum-state`, in this version, says that it is empty.
+    clearing: Option<u64>,
+}
+
+/// The disk is empty, and others decide what it becomes.
+#[derive(Debug)]
+pub(super) struct Forming {
+    marks: Marks,
+    /// The version of `quorum-state` that says what it has become.
+    pub written: Option<u64>,
 }
 
 #[derive(Debug)]
 enum Found {
     Nothing,
-    State(State),
+    State(Box<State>),
 }
 
 /// The snapshot is read, a slice at a time.
 #[derive(Debug)]
 pub(super) struct Restoring {
-    reader: SnapshotReader,
+    pub reader: SnapshotReader,
     marks: Marks,
-    is_reading: bool,
+    pub is_reading: bool,
+}
+
+impl Restoring {
+    /// Of a snapshot whose log is known.
+    pub fn of(reader: SnapshotReader) -> Restoring {
+        Restoring { reader, marks: Marks::default(), is_reading: false }
+    }
 }
 
 /// The log is read, a page at a time.
@@ -55,7 +75,7 @@ pub(super) struct Replaying {
 impl Quorum {
     /// Reads what the disk holds; `Recovered` follows, or `Fatal`. Once, before anything else.
     pub fn start(&mut self, now: Now, fx: &mut Effects) {
-        self.stage = Stage::Opening(Opening::default());
+        self.stage = Stage::Opening(Box::default());
         self.read_state(fx);
         self.logs.start(now, fx);
     }
@@ -81,7 +101,7 @@ impl Quorum {
 
     pub(super) fn state_read(&mut self, now: Now, result: Result<Bytes, DiskError>, fx: &mut Effects) {
         let found = match result {
-            Ok(bytes) => state_file::decode(&bytes).map(Found::State),
+            Ok(bytes) => state_file::decode(&bytes).map(|state| Found::State(Box::new(state))),
             Err(DiskError::NotFound) => Ok(Found::Nothing),
             Err(error) => Err(format!("{STATE_FILE} cannot be read: {error}")),
         };
@@ -96,29 +116,112 @@ impl Quorum {
         }
     }
 
-    /// Both are there: the snapshot comes first.
+    /// Both are there: whose disk is it, and is there a snapshot to begin with?
     fn begin(&mut self, now: Now, fx: &mut Effects) {
-        let Stage::Opening(Opening { state: state @ Some(_), marks: Some(marks) }) = &mut self.stage else { return };
+        let Stage::Opening(opening) = &mut self.stage else { return };
+        let Opening { state, marks: Some(marks), is_emptying: false, clearing: None } = &mut **opening else { return };
         let marks = *marks;
-        match state.take() {
-            Some(Found::State(state)) => self.state = state,
-            _ if marks.end.0 > 1 => {
+        let is_new = match state.take() {
+            None => return,
+            Some(Found::State(state)) => {
+                self.state = *state;
+                self.is_identity_durable = true;
+                false
+            }
+            Some(Found::Nothing) if marks.end.0 > 1 => {
                 return self.fail(format!(
                     "{STATE_FILE} is missing although the log {LOG_DIR} has entries: restore the file from a backup, or \
                      start with an empty dataDir"
                 ));
             }
-            _ => {
-                let voters = self.config.voters.iter().copied().map(raft_id).collect();
-                self.state.membership = Membership { voters, ..Membership::default() };
-            }
+            Some(Found::Nothing) => true,
+        };
+        if is_new || !self.state.is_formed {
+            return self.begin_forming(now, marks, is_new, fx);
         }
-        if !self.state.membership.voters.contains(&raft_id(self.config.node)) {
+        let (found, node) = (node_of(self.state.me), self.config.node);
+        if found != node {
             return self.fail(format!(
-                "{STATE_FILE} belongs to another node: server {} is not among its members",
-                self.config.node
+                "{STATE_FILE} belongs to server {found}, this node is server {node}: correct myid (or broker.id), or \
+                 give this node its own dataDir"
             ));
         }
+        if self.config.members.len() <= 1 && self.state.membership.len() > 1 {
+            return self.fail(format!(
+                "{STATE_FILE} belongs to an ensemble of {} members: give this node the server lines of all of them",
+                self.state.membership.len()
+            ));
+        }
+        if let (true, Some(mark), Some(log)) = (self.state.restarts_log, self.state.snapshot, self.log) {
+            self.stage = Stage::Opening(Box::new(Opening { is_emptying: true, ..Opening::default() }));
+            return self.logs.restart_at(now, log, Offset(mark.index as i64 + 1), fx);
+        }
+        self.begin_restore(now, marks, fx);
+    }
+
+    /// The log of a snapshot that was received is empty at last.
+    pub(super) fn emptied(&mut self, end: Offset, fx: &mut Effects) -> bool {
+        let Stage::Opening(opening) = &mut self.stage else { return false };
+        if !opening.is_emptying {
+            return false;
+        }
+        opening.marks = Some(Marks { start: end, end, ..Marks::default() });
+        self.state.restarts_log = false;
+        self.change_state(fx);
+        let version = self.state_version;
+        if let Stage::Opening(opening) = &mut self.stage {
+            opening.clearing = Some(version);
+        }
+        true
+    }
+
+    /// An empty disk: alone it is a cluster of its own, otherwise others decide.
+    fn begin_forming(&mut self, now: Now, marks: Marks, is_new: bool, fx: &mut Effects) {
+        let is_alone = self.config.members.len() <= 1;
+        if is_alone || self.config.forms_alone {
+            if is_alone {
+                self.state.me = incarnate(self.config.node, 0);
+            } else if is_new {
+                self.draw_incarnation(fx);
+            }
+            self.state.membership = Membership { voters: vec![self.state.me], ..Membership::default() };
+            self.state.cluster_id = TopicId::random(&mut self.rng).to_string();
+            self.state.is_formed = true;
+            return self.begin_restore(now, marks, fx);
+        }
+        self.stage = Stage::Forming(Forming { marks, written: None });
+        self.next_tick = Some(now.mono.plus_millis(self.config.tick_ms));
+        if is_new {
+            self.draw_incarnation(fx);
+        }
+        self.say(QuorumEvent::Forming);
+        self.greet_all(true);
+    }
+
+    /// `quorum-state` is on the disk: a formation, or an emptied log, may have waited for it.
+    pub(super) fn formation_written(&mut self, now: Now, fx: &mut Effects) {
+        match &self.stage {
+            Stage::Forming(Forming { written: Some(version), marks }) if *version <= self.state_durable => {
+                let marks = *marks;
+                self.stage = Stage::Opening(Box::default());
+                self.greet_all(false);
+                self.begin_restore(now, marks, fx);
+            }
+            Stage::Forming(Forming { written: None, .. }) => {
+                self.greet_all(true);
+                self.try_form(now, fx);
+            }
+            Stage::Opening(opening) if opening.clearing.is_some_and(|version| version <= self.state_durable) => {
+                if let Some(marks) = opening.marks {
+                    self.begin_restore(now, marks, fx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The snapshot comes first.
+    fn begin_restore(&mut self, now: Now, marks: Marks, fx: &mut Effects) {
         match self.state.snapshot {
             Some(mark) => {
                 let reader = SnapshotReader::new(mark);
@@ -130,7 +233,7 @@ impl Quorum {
     }
 
     fn begin_replay(&mut self, now: Now, marks: Marks, fx: &mut Effects) {
-        let is_alone = self.state.membership.voters.len() == 1;
+        let is_alone = self.config.members.len() <= 1;
         let cache = Cache::new(&self.state, if is_alone { 0 } else { RECENT_BYTES_MAX });
         let compacted = cache.compacted();
         let (start, end) = (marks.start.0.max(0) as u64, marks.end.0.max(0) as u64);
@@ -309,7 +412,7 @@ impl Quorum {
 
     fn raft_config(&self, applied: u64) -> Config {
         Config {
-            id: raft_id(self.config.node),
+            id: self.state.me,
             election_tick: self.config.election_ticks,
             heartbeat_tick: 1,
             applied,
@@ -370,7 +473,7 @@ impl Replaying {
                 return Err(format!("the quorum's log has a gap before entry {index}"));
             }
             self.next += 1;
-            if state.membership.voters.len() == 1 {
+            if state.membership.voters == [state.me] && state.membership.len() == 1 {
                 self.commit = index; // a single voter's own disk is the majority
             }
         }

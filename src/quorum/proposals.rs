@@ -101,6 +101,11 @@ impl Proposals {
         }
     }
 
+    /// Nobody will ever know what became of them: a snapshot has taken the place of their entries.
+    pub fn forget(&mut self) -> Vec<ProposalId> {
+        self.waiting.drain(..).map(|proposal| proposal.id).collect()
+    }
+
     /// The entry is delivered. Call until it is not `Lost`.
     pub fn settle(&mut self, index: u64, term: u64) -> Fate {
         match self.waiting.front() {

@@ -8,23 +8,27 @@ use raft::{RawNode, StateRole};
 
 use super::cache::Cache;
 use super::entry::Known;
+use super::incoming::Install;
+use super::raft_message::RaftMessage;
 use super::{
     ENTRY_BYTES_MAX, Out, PeerMessage, ProposalId, ProposeError, Quorum, QuorumEvent, RETRY_MS, Role, Stage, entry,
-    raft_id,
+    node_of,
 };
 use crate::effect::{DiskError, Effects};
 use crate::log::{AppendError, LogEvent};
-use crate::types::{Now, Offset};
+use crate::types::{NodeId, Now, Offset};
 
 /// What must be on the disk before raft may count on it.
 #[derive(Debug)]
 pub(super) struct PendingReady {
     number: u64,
     /// The last of its entries.
-    last: u64,
+    pub last: u64,
     state_version: u64,
     /// To be sent only then.
     messages: Vec<Message>,
+    /// A snapshot comes with it: its installation must be on the disk.
+    installs: bool,
 }
 
 impl Quorum {
@@ -47,9 +51,16 @@ impl Quorum {
         Ok(self.proposals.push(index, term, grants))
     }
 
-    /// Takes a message of another member. What no honest member could have said is passed over.
-    pub fn step_peer(&mut self, now: Now, message: PeerMessage, fx: &mut Effects) {
+    /// Takes a message of raft's. What no honest member could have said is passed over.
+    pub(super) fn step_raft(&mut self, now: Now, from: NodeId, message: RaftMessage, fx: &mut Effects) {
         let Stage::Running(raw) = &mut self.stage else { return };
+        let (committed, term) = (raw.raft.raft_log.committed, raw.raft.term);
+        if let Some(offer) = &message.snapshot
+            && offer.index > committed
+            && message.term() >= term
+        {
+            return self.offered(now, from, message);
+        }
         let Some(message) = message.into_raft().filter(|message| is_possible(raw, message)) else { return };
         // A refusal (an unknown member, a proposal that was dropped) needs no answer: the sender repeats itself.
         let _ = raw.step(message);
@@ -73,15 +84,15 @@ impl Quorum {
     }
 
     pub(super) fn begin_ticks(&mut self, now: Now) {
-        if self.state.membership.voters.len() + self.state.membership.learners.len() > 1 {
-            self.next_tick = Some(now.mono.plus_millis(self.config.tick_ms));
+        if self.config.members.len() > 1 || self.state.membership.len() > 1 {
+            self.next_tick.get_or_insert(now.mono.plus_millis(self.config.tick_ms));
         }
         self.fix_timeout();
     }
 
     /// A single voter elects itself at once.
     pub(super) fn campaign_if_alone(&mut self) {
-        let me = raft_id(self.config.node);
+        let me = self.state.me;
         if let Stage::Running(raw) = &mut self.stage
             && self.state.membership.voters == [me]
         {
@@ -94,12 +105,20 @@ impl Quorum {
     pub(super) fn tick(&mut self, now: Now) {
         let Some(due) = self.next_tick.filter(|&due| due <= now.mono) else { return };
         let interval = self.config.tick_ms.max(1);
-        let Stage::Running(raw) = &mut self.stage else { return };
-        raw.tick();
+        if matches!(self.stage, Stage::Forming(_)) {
+            self.greet_all(true);
+        }
+        if let Stage::Running(raw) = &mut self.stage {
+            raw.tick();
+        }
         // After a stall one tick stands for all that were missed: others may have been heard of meanwhile.
         let next = due.plus_millis(interval);
         self.next_tick = Some(if next > now.mono { next } else { now.mono.plus_millis(interval) });
         self.fix_timeout();
+        self.pull_again(now);
+        self.check_outgoing(now);
+        self.drive_membership(now);
+        self.ask_reads_again();
     }
 
     /// Raft draws election timeouts from the thread's generator; ours replaces it whenever it may have drawn one.
@@ -123,7 +142,15 @@ impl Quorum {
             if applied > raw.raft.raft_log.applied {
                 raw.advance_apply_to(applied);
             }
-            if self.out.iter().any(|out| matches!(out, Out::Entry(_))) || !raw.has_ready() {
+            self.has_met |= raw.raft.leader_id != 0;
+            if self.install.is_some() {
+                return self.proceed_install(fx);
+            }
+            if self.out.iter().any(|out| matches!(out, Out::Entry(_))) {
+                return;
+            }
+            if !raw.has_ready() {
+                self.fetch_entries(fx);
                 return;
             }
             self.take_ready(now, fx);
@@ -134,6 +161,11 @@ impl Quorum {
         let Stage::Running(raw) = &mut self.stage else { return };
         let mut ready = raw.ready();
         let mut messages = ready.take_messages();
+        let installs = !ready.snapshot().is_empty();
+        if installs && !self.install(ready.snapshot(), fx) {
+            return self.fail("raft has taken a snapshot that nobody offered: a fault of this program".to_string());
+        }
+        let Stage::Running(raw) = &mut self.stage else { return };
         for entry in ready.take_entries() {
             if entry.index < self.log_next {
                 self.truncating += 1;
@@ -156,20 +188,23 @@ impl Quorum {
             self.is_leading = false;
             self.out.push_back(Out::Event(QuorumEvent::Following));
         }
+        self.take_read_states(ready.take_read_states());
+        let Stage::Running(raw) = &mut self.stage else { return };
         self.out.extend(ready.take_committed_entries().into_iter().map(Out::Entry));
         self.readies.push_back(PendingReady {
             number: ready.number(),
             last: raw.mut_store().last(),
             state_version: self.state_version + is_changed as u64,
             messages: ready.take_persisted_messages(),
+            installs,
         });
         raw.advance_append_async(ready);
         if is_changed {
             self.change_state(fx);
         }
         self.append_pending(now, fx);
-        self.send(&mut messages);
-        self.release_readies();
+        self.send(now, &mut messages);
+        self.release_readies_at(now);
     }
 
     /// Hands the log what it does not have yet.
@@ -202,11 +237,12 @@ impl Quorum {
     }
 
     /// Tells raft what is on the disk by now, and sends what waited for it.
-    pub(super) fn release_readies(&mut self) {
+    pub(super) fn release_readies_at(&mut self, now: Now) {
         let mut released = None;
         let mut messages = Vec::new();
         while let Some(ready) = self.readies.front() {
-            if ready.last > self.durable || ready.state_version > self.state_durable {
+            let is_installing = ready.installs && !matches!(self.install, None | Some(Install::Restoring(_)));
+            if ready.last > self.durable || ready.state_version > self.state_durable || is_installing {
                 break;
             }
             released = Some(ready.number);
@@ -215,11 +251,17 @@ impl Quorum {
         if let (Some(number), Stage::Running(raw)) = (released, &mut self.stage) {
             raw.on_persist_ready(number);
         }
-        self.send(&mut messages);
+        self.send(now, &mut messages);
     }
 
-    fn send(&mut self, messages: &mut Vec<Message>) {
-        self.messages.extend(messages.drain(..).filter_map(PeerMessage::of));
+    fn send(&mut self, now: Now, messages: &mut Vec<Message>) {
+        for message in messages.drain(..) {
+            let to = node_of(message.to);
+            if let Some(mut message) = RaftMessage::of(message) {
+                self.complete_offer(now, &mut message);
+                self.messages.push_back((to, PeerMessage::Raft(message)));
+            }
+        }
     }
 
     pub(super) fn log_happened(&mut self, now: Now, events: &mut Vec<LogEvent>, fx: &mut Effects) {
@@ -236,14 +278,19 @@ impl Quorum {
                     let is_cut = self.truncating > 0;
                     self.durable =
                         self.durable.max(if is_cut { last.min(self.log_next.saturating_sub(1)) } else { last });
-                    self.release_readies();
+                    self.release_readies_at(now);
                 }
                 LogEvent::AppendFailed { from, error, .. } => {
                     self.log_next = self.log_next.min(from.0.max(0) as u64);
                     self.retry_append(now, error);
                 }
+                LogEvent::ReadDone { result, .. } if matches!(self.stage, Stage::Running(_)) => self.fetched(result),
                 LogEvent::ReadDone { result, .. } => self.page_read(now, result, fx),
-                LogEvent::Truncated { end, .. } if self.truncating == 0 => self.tail_cut(end),
+                LogEvent::Truncated { end, .. } if self.truncating == 0 => {
+                    if !self.emptied(end, fx) && !self.install_emptied(fx) {
+                        self.tail_cut(end);
+                    }
+                }
                 LogEvent::Truncated { .. } => {
                     self.truncating -= 1;
                     self.append_pending(now, fx);
@@ -278,6 +325,7 @@ fn is_possible(raw: &RawNode<Cache>, message: &Message) -> bool {
     let log = &raw.raft.raft_log;
     match message.get_msg_type() {
         MessageType::MsgHeartbeat => message.commit <= log.last_index(),
+        MessageType::MsgAppendResponse => message.index <= log.last_index(),
         MessageType::MsgAppend => {
             let terms_rise = message.entries.windows(2).all(|pair| match pair {
                 [a, b] => a.term <= b.term,

@@ -28,6 +28,11 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
+    /// One is being written, or about to be named.
+    pub fn is_under_way(&self) -> bool {
+        self.writer.is_some() || self.marking.is_some()
+    }
+
     pub fn log_grew(&mut self, bytes: u64) {
         self.log_bytes += bytes;
     }
@@ -45,8 +50,9 @@ impl Quorum {
     /// way, or nothing happened since the last.
     pub fn begin_snapshot(&mut self, fx: &mut Effects) -> bool {
         let Stage::Running(raw) = &self.stage else { return false };
-        let is_under_way = self.snapshots.writer.is_some() || self.snapshots.marking.is_some();
-        self.snapshots.is_asked = is_under_way;
+        let is_receiving = self.incoming.is_some() || self.install.is_some();
+        let is_under_way = self.snapshots.is_under_way() || is_receiving;
+        self.snapshots.is_asked = is_under_way && !is_receiving;
         let previous = self.state.snapshot;
         let Some(term) = raw.store().term_of(self.applied) else { return false };
         if is_under_way || self.applied == 0 || previous.is_some_and(|previous| previous.index >= self.applied) {

@@ -39,6 +39,11 @@ pub struct Bound {
 
 /// Binds `host:port`. The error is a sentence that names the address and says what to do.
 pub fn bind(listener: Listener, endpoint: &Endpoint) -> Result<Bound, String> {
+    bind_socket(endpoint).map(|(socket, address)| Bound { listener, address, socket })
+}
+
+/// The same without a door behind it.
+pub fn bind_socket(endpoint: &Endpoint) -> Result<(TcpListener, SocketAddr), String> {
     let (host, port) = (endpoint.host.as_str(), endpoint.port);
     let explain = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -53,7 +58,7 @@ pub fn bind(listener: Listener, endpoint: &Endpoint) -> Result<Bound, String> {
         host => resolve(host, port).and_then(open).map_err(explain)?,
     };
     let address = socket.local_addr().map_err(explain)?;
-    Ok(Bound { listener, address, socket })
+    Ok((socket, address))
 }
 
 /// Start-up only, before any door is open: the one place where a name is looked up on this thread. Of a name with
@@ -150,7 +155,8 @@ fn set_buffers(stream: &TcpStream, buffers: &SocketBuffers) -> io::Result<()> {
     set_option(stream, libc::SOL_SOCKET, libc::SO_SNDBUF, buffers.send_bytes)
 }
 
-fn set_option(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int, value: usize) -> io::Result<()> {
+/// Sets an option of a socket.
+pub fn set_option(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int, value: usize) -> io::Result<()> {
     let value = libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX);
     let (pointer, size) = (&raw const value, size_of_val(&value) as libc::socklen_t);
     // SAFETY: the descriptor is open, and the pointer and the size are those of `value`.

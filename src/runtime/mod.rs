@@ -12,6 +12,7 @@ pub mod diagnostics;
 pub mod disk;
 mod listen;
 mod out_queue;
+mod peers;
 mod run;
 mod shell;
 mod signals;

@@ -13,6 +13,7 @@ use tokio::task::{LocalSet, spawn_local};
 use super::clock::Clock;
 use super::disk::{Disk, DiskConfig};
 use super::listen::{self, Admission, Bound};
+use super::peers::{self, Peers};
 use super::shell::{End, Shell};
 use super::signals::Signals;
 use super::systemd;
@@ -49,17 +50,21 @@ async fn serve(config: Config) -> Result<(), Fault> {
     })
     .map_err(Fault)?;
     let bound = bind_all(&config).map_err(Fault)?;
+    let ports = peers::bind(&config).map_err(Fault)?;
+    let secret = peers::read_secret(&config).map_err(Fault)?;
     let (table, accounts) = Table::new(&config).map_err(Fault)?;
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.listener, bound.address)).collect();
     let ready = ready_line(&config, &bound);
     let admission = Admission { accounts: accounts.clone(), buffers_wanted_bytes: socket_buffers_wanted(&config) };
     let connections_max = config.memory.connections_max;
+    let peers = (config.memory.peers > 0).then(|| Peers::new(config.node_id, secret, accounts.peers.clone()));
     let node = Node::new(config, table, &accounts, &addresses, seed().map_err(Fault)?).map_err(Fault)?;
-    let shell = Rc::new(RefCell::new(Shell::new(node, disk, Clock::new(), connections_max)));
+    let shell = Rc::new(RefCell::new(Shell::new(node, disk, peers, Clock::new(), connections_max)));
     spawn_local(pump_answers(shell.clone(), answers));
     spawn_local(close_turns(shell.clone()));
     spawn_local(keep_time(shell.clone()));
     shell.borrow_mut().step(Input::Start);
+    peers::start(&shell, ports);
 
     tokio::select! {
         _ = until(&shell, Shell::is_ready) => {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::clock::Clock;
 use super::disk::Disk;
 use super::out_queue::OutQueue;
+use super::peers::Peers;
 use crate::effect::{Effect, Effects};
 use crate::limits::SOCKET_READ_BYTES_MAX;
 use crate::memory::Grant;
@@ -82,6 +83,8 @@ pub struct Shell {
     effects: Effects,
     clock: Clock,
     disk: Disk,
+    /// The other members of the ensemble; none without one.
+    pub peers: Option<Peers>,
     places: Vec<Place>,
     free: Vec<u32>,
     dirty: Vec<ConnId>,
@@ -100,7 +103,7 @@ pub struct Shell {
 
 impl Shell {
     /// A shell of at most `connections_max` sockets.
-    pub fn new(node: Node, disk: Disk, clock: Clock, connections_max: usize) -> Shell {
+    pub fn new(node: Node, disk: Disk, peers: Option<Peers>, clock: Clock, connections_max: usize) -> Shell {
         let connections_max = connections_max.min(u32::MAX as usize) as u32;
         let mut places = Vec::new();
         places.resize_with(connections_max as usize, Place::default);
@@ -109,6 +112,7 @@ impl Shell {
             effects: Effects::default(),
             clock,
             disk,
+            peers,
             places,
             free: (0..connections_max).rev().collect(),
             dirty: Vec::new(),
@@ -301,6 +305,16 @@ impl Shell {
                 if let Some(socket) = self.socket(conn) {
                     socket.closing = true;
                     self.ring(conn);
+                }
+            }
+            Effect::PeerSend { to, channel, bytes, grant } => {
+                if let Some(peers) = &mut self.peers {
+                    peers.send(to, channel, bytes, grant);
+                }
+            }
+            Effect::Peers(wanted) => {
+                if let Some(peers) = &mut self.peers {
+                    peers.set(wanted);
                 }
             }
             Effect::Disk { lane, ticket, op } => self.disk.submit(lane, ticket, op),

@@ -86,7 +86,7 @@ fn sentences() {
         ),
         (
             "server.1=a:2888\nbroker.id=1",
-            "t.properties line 1: server.1=a:2888: it names no member; allowed: HOST:2888:3888 or HOST:2888:3888;CLIENTPORT, an IPv6 address in brackets",
+            "t.properties line 1: server.1=a:2888: it names no member; allowed: HOST:2888:3888[:observer] or HOST:2888:3888;CLIENTPORT, an IPv6 address in brackets",
         ),
         (
             "server.1=a:1:2\nserver.2=a:2:3\nbroker.id=1",

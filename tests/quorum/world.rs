@@ -111,10 +111,12 @@ impl World {
     }
 
     pub fn start(&mut self, which: usize) {
-        let voters = self.members.iter().map(|member| NodeId(member.id)).collect();
+        let members = self.members.iter().map(|member| (NodeId(member.id), true)).collect();
         let config = QuorumConfig {
             node: NodeId(self.members[which].id),
-            voters,
+            members,
+            lines_crc: 0,
+            forms_alone: false,
             tick_ms: 50,
             election_ticks: 8,
             account: self.account.clone(),
@@ -206,7 +208,12 @@ impl World {
                     member.snapshot = Some(state.chunks(5).map(<[u8]>::to_vec).collect());
                 }
             }
-            QuorumEvent::Leading(_) | QuorumEvent::Following | QuorumEvent::Stopped => {}
+            QuorumEvent::Leading(_)
+            | QuorumEvent::Following
+            | QuorumEvent::Forming
+            | QuorumEvent::MembershipChanged
+            | QuorumEvent::CaughtUp(_)
+            | QuorumEvent::Stopped => {}
             QuorumEvent::Warning(sentence) => self.cuts += sentence.contains("never synced") as u32,
             QuorumEvent::Fatal(sentence) => self.fatal = Some(format!("member {}: {sentence}", member.id)),
         }
@@ -279,7 +286,7 @@ impl World {
         let which = to.0 as usize;
         let mut fx = Effects::default();
         if let Some(quorum) = &mut self.members[which].quorum {
-            quorum.step_peer(now, PeerMessage::decode(&bytes).unwrap(), &mut fx);
+            quorum.step_peer(now, from, PeerMessage::decode(&bytes).unwrap(), &mut fx);
         }
         self.follow(which, fx);
     }

@@ -113,7 +113,6 @@ pub(super) const KEYS: &[Key] = &[
     no("controller.*", KRAFT),
     no("metadata.*", KRAFT),
     no("broker.heartbeat.interval.ms", KRAFT),
-    no("broker.session.timeout.ms", KRAFT),
     no("initial.broker.registration.timeout.ms", KRAFT),
     no("remote.*", TIERED),
     no("confluent.*", "it belongs to Confluent's edition"),

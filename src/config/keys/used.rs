@@ -25,7 +25,15 @@ pub(super) const KEYS: &[Key] = &[
     key("dataDir", Kind::Text, "", "directory of the coordinator's files"),
     key("log.dirs", Kind::Text, "", "directory of the topics' files"),
     key("log.dir", Kind::Text, "", "directory of the topics' files, when log.dirs is not given"),
-    key("server.#", Kind::Text, "", "a member of the ensemble: HOST:2888:3888[;CLIENTPORT]"),
+    key("server.#", Kind::Text, "", "a member of the ensemble: HOST:2888:3888[:observer][;CLIENTPORT]"),
+    key("tern.peer.secret.file", Kind::Text, "", "file with the secret by which members know each other"),
+    key("tern.ensemble.form", Kind::Bool, "false", "found the ensemble alone; the others join as they come"),
+    key(
+        "broker.session.timeout.ms",
+        Kind::Int { min: 500, max: 600_000 },
+        "",
+        "silence after which a broker is taken for gone; three times tickTime when not given",
+    ),
     key(
         "log.level",
         Kind::OneOf(&["error", "warn", "info", "debug", "trace"]),

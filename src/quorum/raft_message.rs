@@ -1,16 +1,15 @@
-//! What members say to each other: raft's messages as types of ours, so that no protobuf bytes ever come from a socket.
-//!
-//! Stored form: one version byte, then postcard. Ids are raft's, server id + 1.
+//! Raft's messages as types of ours, so that no protobuf bytes ever come from a socket. Ids are raft's. A snapshot travels
+//! beside its message, in parts that the receiver asks for.
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 use serde::{Deserialize, Serialize};
 
-const VERSION: u8 = 1;
+use super::state_file::Membership;
 
 /// One message between members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerMessage {
+pub struct RaftMessage {
     /// The receiver.
     pub to: u64,
     /// The sender.
@@ -27,6 +26,23 @@ pub struct PeerMessage {
     reject_hint: u64,
     context: Vec<u8>,
     priority: i64,
+    /// What a message of kind `Snapshot` is about.
+    pub(super) snapshot: Option<SnapshotOffer>,
+}
+
+/// A snapshot that a member has and another needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotOffer {
+    /// The last entry in it.
+    pub index: u64,
+    /// That entry's term.
+    pub term: u64,
+    /// The length of its file; 0 when the sender has lost it meanwhile.
+    pub bytes: u64,
+    /// The membership, which may be of a later entry.
+    pub membership: Membership,
+    /// That entry.
+    pub membership_index: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +52,7 @@ struct PeerEntry {
     data: Vec<u8>,
 }
 
-/// The order is the stored format: append only.
+/// The order is the wire format: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum EntryKind {
     Normal,
@@ -44,7 +60,7 @@ enum EntryKind {
     ConfChangeV2,
 }
 
-/// The order is the stored format: append only. Snapshots travel beside these messages, not in them.
+/// The order is the wire format: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Kind {
     Append,
@@ -59,9 +75,10 @@ enum Kind {
     ReadIndexResponse,
     RequestPreVote,
     RequestPreVoteResponse,
+    Snapshot,
 }
 
-const KINDS: [(Kind, MessageType); 12] = [
+const KINDS: [(Kind, MessageType); 13] = [
     (Kind::Append, MessageType::MsgAppend),
     (Kind::AppendResponse, MessageType::MsgAppendResponse),
     (Kind::RequestVote, MessageType::MsgRequestVote),
@@ -74,27 +91,27 @@ const KINDS: [(Kind, MessageType); 12] = [
     (Kind::ReadIndexResponse, MessageType::MsgReadIndexResp),
     (Kind::RequestPreVote, MessageType::MsgRequestPreVote),
     (Kind::RequestPreVoteResponse, MessageType::MsgRequestPreVoteResponse),
+    (Kind::Snapshot, MessageType::MsgSnapshot),
 ];
 
-impl PeerMessage {
-    /// The stored form.
-    pub fn encode(&self) -> Vec<u8> {
-        // A Vec grows as needed and these types have no fallible serializer, so postcard cannot fail here.
-        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
+impl RaftMessage {
+    /// The term that it is of.
+    pub fn term(&self) -> u64 {
+        self.term
     }
 
-    /// Reads the stored form; `None` for anything else.
-    pub fn decode(bytes: &[u8]) -> Option<PeerMessage> {
-        match bytes.split_first()? {
-            (&VERSION, rest) => {
-                postcard::take_from_bytes(rest).ok().filter(|(_, rest)| rest.is_empty()).map(|(m, _)| m)
-            }
-            _ => None,
-        }
+    /// True for the answer that gives a vote: what must not leave before the vote is on the disk, and only once a term.
+    pub fn grants_vote(&self) -> bool {
+        self.kind == Kind::RequestVoteResponse && !self.reject
+    }
+
+    /// Entries that it carries.
+    pub fn entry_count(&self) -> usize {
+        self.entries.len()
     }
 
     /// `None` for kinds that do not travel this way.
-    pub(super) fn of(mut message: Message) -> Option<PeerMessage> {
+    pub(super) fn of(mut message: Message) -> Option<RaftMessage> {
         let (kind, _) = *KINDS.iter().find(|(_, kind)| *kind == message.get_msg_type())?;
         let entries = message.take_entries().into_iter().map(|entry| PeerEntry {
             kind: match entry.get_entry_type() {
@@ -105,7 +122,7 @@ impl PeerMessage {
             term: entry.term,
             data: entry.data.to_vec(),
         });
-        Some(PeerMessage {
+        Some(RaftMessage {
             to: message.to,
             from: message.from,
             kind,
@@ -120,6 +137,15 @@ impl PeerMessage {
             reject_hint: message.reject_hint,
             context: message.context.to_vec(),
             priority: message.priority,
+            snapshot: Some(message.get_snapshot().get_metadata()).filter(|_| kind == Kind::Snapshot).map(|metadata| {
+                SnapshotOffer {
+                    index: metadata.index,
+                    term: metadata.term,
+                    bytes: 0,
+                    membership: Membership::of(metadata.get_conf_state()),
+                    membership_index: 0,
+                }
+            }),
         })
     }
 
@@ -144,6 +170,16 @@ impl PeerMessage {
         message.reject_hint = self.reject_hint;
         message.context = Bytes::from(self.context);
         message.priority = self.priority;
+        match (self.snapshot, kind) {
+            (Some(offer), MessageType::MsgSnapshot) if offer.index <= i64::MAX as u64 => {
+                let metadata = message.mut_snapshot().mut_metadata();
+                metadata.index = offer.index;
+                metadata.term = offer.term;
+                *metadata.mut_conf_state() = offer.membership.to_conf_state();
+            }
+            (None, kind) if kind != MessageType::MsgSnapshot => {}
+            _ => return None,
+        }
         for (place, peer) in self.entries.into_iter().enumerate() {
             let mut entry = Entry::default();
             entry.set_entry_type(match peer.kind {
@@ -164,7 +200,7 @@ impl PeerMessage {
 mod tests {
     use super::*;
 
-    /// Every kind survives the way through bytes; bytes that were cut are refused.
+    /// Every kind survives the way through bytes.
     #[test]
     fn round_trip() {
         for (_, kind) in KINDS {
@@ -178,11 +214,14 @@ mod tests {
             message.reject = true;
             message.context = Bytes::from_static(b"why");
             message.entries.push(Entry { index: 41, term: 9, data: Bytes::from_static(b"x"), ..Entry::default() });
-            let bytes = PeerMessage::of(message.clone()).unwrap().encode();
-            assert_eq!(PeerMessage::decode(&bytes).unwrap().into_raft(), Some(message));
-            for end in 0..bytes.len() {
-                assert_eq!(PeerMessage::decode(&bytes[..end]), None);
+            if kind == MessageType::MsgSnapshot {
+                message.mut_snapshot().mut_metadata().index = 30;
+                message.mut_snapshot().mut_metadata().mut_conf_state().voters = vec![1, 2];
             }
+            let sent = RaftMessage::of(message.clone()).unwrap();
+            let bytes = postcard::to_extend(&sent, Vec::new()).unwrap();
+            let received: RaftMessage = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(received.into_raft(), Some(message));
         }
     }
 }
