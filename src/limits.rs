@@ -125,6 +125,23 @@ pub const KAFKA_TOPICS_CREATED_AT_ONCE_MAX: usize = 64;
 /// Resources that one DescribeConfigs request may ask for: describing them keeps everyone else waiting.
 pub const KAFKA_CONFIG_RESOURCES_MAX: usize = 1000;
 
+/// Clients whose debts to their quotas are remembered, and how much of their ids.
+pub const KAFKA_QUOTA_CLIENTS_MAX: usize = 512;
+
+/// Clients whose ids begin with the same so many bytes share a quota.
+pub const KAFKA_CLIENT_ID_BYTES_COUNTED: usize = 128;
+
+/// The longest that a client beyond its quota is not read for.
+pub const KAFKA_THROTTLE_MS_MAX: u64 = 60_000;
+
+/// Users and clients with quotas.
+pub const QUOTA_ENTITIES_MAX: usize = 1000;
+
+/// The name of a user or client in a quota.
+pub const QUOTA_NAME_BYTES_MAX: usize = 249;
+
+const _: () = assert!(3 * KAFKA_QUOTA_CLIENTS_MAX * (KAFKA_CLIENT_ID_BYTES_COUNTED + 128) <= RUNTIME_BYTES / 2);
+
 /// Keys of one resource that an alteration is read for: there are fewer, so that one of so many is unknown or stands
 /// twice.
 pub const KAFKA_CONFIG_CHANGES_MAX: usize = 256;

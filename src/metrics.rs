@@ -63,6 +63,8 @@ pub struct DoorMetrics {
     pub messages_dropped: Counter,
     /// Times a connection had to wait for memory before it was read again.
     pub pauses: Counter,
+    /// Answers that told a client to wait for its quota.
+    pub throttled: Counter,
 }
 
 /// What the disk lanes and the log count.
@@ -311,6 +313,7 @@ impl DoorMetrics {
             frames_refused: Counter::new(),
             messages_dropped: Counter::new(),
             pauses: Counter::new(),
+            throttled: Counter::new(),
         }
     }
 }
@@ -453,7 +456,7 @@ impl Metrics {
         use SampleValue::{Counter, Gauge};
         let doors =
             [("kafka", &self.kafka), ("zookeeper", &self.zookeeper), ("mqtt", &self.mqtt), ("http", &self.http)];
-        let numbers: [(&'static str, &'static str, Pick); 12] = [
+        let numbers: [(&'static str, &'static str, Pick); 13] = [
             ("tern_connections", "Open connections.", |door| Gauge(door.connections.get())),
             ("tern_connections_accepted_total", "Accepted connections.", |door| {
                 Counter(door.connections_accepted.get())
@@ -472,6 +475,7 @@ impl Metrics {
             ("tern_frames_refused_total", "Frames that made no sense.", |door| Counter(door.frames_refused.get())),
             ("tern_messages_dropped_total", "Records that were given up.", |door| Counter(door.messages_dropped.get())),
             ("tern_pauses_total", "Times a connection waited for memory.", |door| Counter(door.pauses.get())),
+            ("tern_throttled_total", "Answers that told a client to wait.", |door| Counter(door.throttled.get())),
         ];
         for (name, help, pick) in numbers {
             for (door, metrics) in doors {

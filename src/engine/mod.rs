@@ -49,6 +49,7 @@ pub use crate::record::NewRecord;
 pub use completion::{Completion, TopicDone};
 pub use configs::{
     ConfigChange, ConfigEntry, ConfigError, ConfigOperation, ConfigResource, ConfigScope, ConfigSource, ConfigType,
+    QuotaChange, QuotaOwner,
 };
 pub use groups::OFFSETS_TOPIC;
 pub use peers::QuorumRole;
@@ -387,6 +388,25 @@ impl Engine {
     ) -> Result<bool, ConfigError> {
         let known = configs::Known { config: &self.config, cluster: self.view(), tree: self.tree() };
         let Some(txn) = configs::alter(&known, resource, scope, changes)?.filter(|_| !validate_only) else {
+            return Ok(false);
+        };
+        if !self.begin_proposal(now, &txn, Purpose::Door(waiter)) {
+            self.completions.push_back((waiter, Completion::Proposed(Err(ProposeError::Busy))));
+        }
+        Ok(true)
+    }
+
+    /// Alters the quotas of a user or client. Answers as `alter_config` does.
+    pub fn alter_quota(
+        &mut self,
+        now: Now,
+        owner: &QuotaOwner,
+        changes: &[QuotaChange],
+        validate_only: bool,
+        waiter: Waiter,
+    ) -> Result<bool, ConfigError> {
+        let known = configs::Known { config: &self.config, cluster: self.view(), tree: self.tree() };
+        let Some(txn) = configs::alter_quota(&known, owner, changes)?.filter(|_| !validate_only) else {
             return Ok(false);
         };
         if !self.begin_proposal(now, &txn, Purpose::Door(waiter)) {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::handlers::{Pending, produce};
 use super::inbox::Inbox;
+use super::quotas::Limits;
 use crate::limits::KAFKA_PRODUCES_IN_FLIGHT_MAX;
 use crate::types::{ConnId, Instant};
 
@@ -39,6 +40,10 @@ pub struct Connection {
     pub is_closing: bool,
     /// When it last sent or got anything.
     pub active_at: Instant,
+    /// Its client has had more than its quota: nothing is read or begun before then.
+    pub muted_until: Option<Instant>,
+    /// What its last request was counted against.
+    pub limits: Limits,
 }
 
 impl Connection {
@@ -57,12 +62,19 @@ impl Connection {
             is_paused: false,
             is_closing: false,
             active_at: now,
+            muted_until: None,
+            limits: Limits::default(),
         }
     }
 
     /// Bytes that may be read now.
     pub fn read_limit(&self) -> usize {
-        if self.is_closing { 0 } else { self.inbox.room() }
+        if self.is_closing || self.muted_until.is_some() { 0 } else { self.inbox.room() }
+    }
+
+    /// True while its client pays for having had more than its quota.
+    pub fn is_muted(&self, now: Instant) -> bool {
+        self.muted_until.is_some_and(|until| now < until)
     }
 
     /// True while a request is being worked on or its reply is on its way: silence is then not the client's.

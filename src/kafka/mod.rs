@@ -22,11 +22,13 @@ mod diagnostics;
 mod fetch_session;
 mod handlers;
 mod inbox;
+mod quotas;
 mod schedule;
 mod serve;
 mod settings;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 pub use settings::{ListenerSettings, Settings};
 
@@ -34,6 +36,7 @@ use admission::{Admission, Purpose};
 use connection::Connection;
 use diagnostics::Diagnostics;
 use fetch_session::FetchSessions;
+use quotas::Quotas;
 use schedule::Schedule;
 
 use crate::effect::{Effect, Effects};
@@ -65,6 +68,7 @@ struct Shared {
     sessions: FetchSessions,
     rng: Rng,
     schedule: Schedule,
+    quotas: Quotas,
     scratch: Vec<u8>,
     diagnostics: Diagnostics,
 }
@@ -82,6 +86,7 @@ impl KafkaDoor {
             sessions,
             rng,
             schedule: Schedule::default(),
+            quotas: Quotas::default(),
             scratch: Vec::with_capacity(KAFKA_REPLY_COPIED_BYTES_MAX),
             diagnostics: Diagnostics::default(),
         };
@@ -102,6 +107,13 @@ impl KafkaDoor {
         connection.is_paused = is_paused;
         if let Some(place) = self.connections.get_mut(connection.id.index as usize) {
             *place = Some(connection);
+        }
+    }
+
+    /// So much of the thread's time went to what a connection had sent.
+    pub fn spent(&mut self, now: Now, conn: ConnId, time: Duration) {
+        if let Some(limit) = self.get(conn).and_then(|connection| connection.limits.request) {
+            self.shared.quotas.charge(now, Some(limit), time.as_secs_f64());
         }
     }
 
@@ -137,7 +149,8 @@ impl KafkaDoor {
     fn patrol(&mut self, now: Now, fx: &mut Effects) {
         self.patrol_at = Some(now.mono.plus_millis(KAFKA_PATROL_MS));
         for connection in self.connections.iter_mut().flatten() {
-            let sends_nothing = connection.inbox.is_stalled(now.mono);
+            // One that is not read for its quota's sake sends nothing by our will.
+            let sends_nothing = !connection.is_muted(now.mono) && connection.inbox.is_stalled(now.mono);
             let reads_nothing =
                 connection.unsent_since.is_some_and(|since| now.mono >= since.plus_millis(KAFKA_UNSENT_MS_MAX));
             if sends_nothing || reads_nothing {
@@ -157,7 +170,7 @@ impl KafkaDoor {
             if connection.id != conn || connection.is_closing {
                 continue;
             }
-            if connection.is_busy() || waits {
+            if connection.is_busy() || connection.is_muted(now.mono) || waits {
                 connection.active_at = now.mono;
             }
             let due = connection.active_at.plus_millis(idle_ms_max);

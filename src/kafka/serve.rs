@@ -119,7 +119,13 @@ impl Shared {
     /// Serves whole frames from the front of `bytes`; returns how many bytes are done with.
     fn serve_frames(&mut self, world: &mut World<'_>, connection: &mut Connection, bytes: &[u8]) -> usize {
         let mut used = 0;
+        if connection.muted_until.is_some_and(|until| world.now.mono >= until) {
+            connection.muted_until = None;
+        }
         while !connection.is_closing {
+            if connection.muted_until.is_some() {
+                return used;
+            }
             if let Some(frame) = connection.inbox.take_large() {
                 if let Err(frame) = self.serve_frame(world, connection, frame) {
                     connection.inbox.put_back(frame, world.now.mono);
@@ -172,7 +178,9 @@ impl Shared {
                 return Ok(());
             }
         };
+        let client_id = request.client_id;
         if request.api == Api::Produce {
+            connection.limits = self.quotas.limits(world.now, &world.engine.view().quotas, client_id);
             return self.produce(world, connection, frame);
         }
         if !connection.produces.is_empty() || connection.unsent_since.is_some() {
@@ -191,6 +199,7 @@ impl Shared {
             Reserved::Granted(state) => {
                 METRICS.kafka.requests.inc();
                 connection.serial = connection.serial.wrapping_add(1);
+                connection.limits = self.quotas.limits(world.now, &world.engine.view().quotas, client_id);
                 let reply = Reply::new(request.version, request.correlation_id, state);
                 self.go_on(world, connection, |cx| (row.handle)(cx, request, reply).unwrap_or(Answer::Close));
             }
@@ -211,9 +220,14 @@ impl Shared {
         let serial = connection.serial.wrapping_add(1);
         let mut cx = self.context(world, connection);
         cx.serial = serial;
-        match produce::begin(&mut cx, frame) {
+        let begun = produce::begin(&mut cx, frame);
+        let throttle_ms = cx.out.throttle_ms;
+        match begun {
             Ok(Begun::Waits(frame)) => return Err(frame),
-            Ok(Begun::Done) => connection.is_proven = true,
+            Ok(Begun::Done) => {
+                connection.is_proven = true;
+                self.mute(world.now.mono, connection, throttle_ms);
+            }
             Ok(Begun::InFlight(in_flight)) => {
                 connection.serial = serial;
                 let _ = connection.produces.push_back(in_flight); // not full: checked above
@@ -244,7 +258,9 @@ impl Shared {
         step: impl FnOnce(&mut Context<'_>) -> Answer,
     ) {
         let mut cx = self.context(world, connection);
+        cx.out.charge(cx.now, cx.out.limits.request, 0); // what earlier requests have cost
         let answer = step(&mut cx);
+        let throttle_ms = cx.out.throttle_ms;
         if cx.out.sent_apart {
             connection.unsent_since.get_or_insert(world.now.mono);
         }
@@ -254,8 +270,21 @@ impl Shared {
                 connection.is_proven = true;
                 connection.active_at = world.now.mono;
                 self.schedule.forget(connection.id);
+                self.mute(world.now.mono, connection, throttle_ms);
             }
             Answer::Close => self.refuse(world.now.mono, connection, &"a request that cannot be read", world.fx),
+        }
+    }
+
+    /// Reads nothing more of a connection for so long; what it has in flight is answered.
+    fn mute(&mut self, now: Instant, connection: &mut Connection, throttle_ms: u64) {
+        if throttle_ms > 0 {
+            METRICS.kafka.throttled.inc();
+            let until = now.plus_millis(throttle_ms);
+            connection.muted_until = connection.muted_until.max(Some(until));
+        }
+        if let Some(until) = connection.muted_until {
+            self.schedule.wakes.set(connection.id, until);
         }
     }
 
@@ -308,6 +337,9 @@ impl Shared {
                 fx: &mut *world.fx,
                 admission: &mut self.admission,
                 scratch: &mut self.scratch,
+                limits: connection.limits,
+                quotas: &mut self.quotas,
+                throttle_ms: 0,
                 sent_apart: false,
             },
             listener: connection.listener,

@@ -54,6 +54,7 @@ impl Node {
             routes,
             ready_said: false,
             wake_at: None,
+            worked_on: None,
         })
     }
 }

@@ -36,12 +36,18 @@ pub struct Node {
     routes: Routes,
     ready_said: bool,
     wake_at: Option<Instant>,
+    /// The connection whose bytes are being worked on, and since when.
+    worked_on: Option<(ConnId, Instant)>,
 }
 
 impl Node {
     /// Takes in one thing that happened at `now` and says what is to be done about it.
     pub fn step(&mut self, now: Now, input: Input<'_>, fx: &mut Effects) {
         let turn_end = matches!(input, Input::TurnEnd);
+        if let Some((conn, since)) = self.worked_on.take() {
+            // The turn goes on until its end without a pause, so what has passed went to that connection.
+            self.kafka.spent(now, conn, now.mono.since(since));
+        }
         match input {
             Input::Start => self.engine.start(now, fx),
             Input::Accepted { conn, listener, peer } => {
@@ -87,6 +93,7 @@ impl Node {
 
     fn bytes(&mut self, now: Now, conn: ConnId, data: &[u8], fx: &mut Effects) {
         if let Some(door) = self.routes.door(conn) {
+            self.worked_on = (door == Door::Kafka).then_some((conn, now.mono));
             let (protocol, engine) = self.pair(door);
             protocol.bytes(now, conn, data, engine, fx);
         }

@@ -27,6 +27,7 @@ from kafka.admin import ConfigResource as PythonConfigResource
 from kafka.admin import ConfigResourceType
 from kafka.admin import ResourceType as PythonResourceType
 from kafka.errors import SecurityDisabledError
+from kafka.protocol.admin import AlterClientQuotasRequest
 from kafka.structs import TopicPartition as PythonPartition
 
 
@@ -46,8 +47,8 @@ def make_topic(admin, name, partitions=1, **config):
     admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
 
 
-def fill(node, topic, count, partition=0, size=100):
-    producer = Producer({"bootstrap.servers": node.kafka})
+def fill(node, topic, count, partition=0, size=100, **settings):
+    producer = Producer({"bootstrap.servers": node.kafka, **settings})
     for number in range(count):
         producer.produce(topic, f"{number:08}".ljust(size), partition=partition)
     assert producer.flush(20) == 0
@@ -283,3 +284,69 @@ def test_scram(admin):
         for future in admin.alter_user_scram_credentials([alteration]).values():
             with pytest.raises(Exception, match=error):
                 future.result(10)
+
+
+def alter_quota(python_admin, client, **quotas):
+    """AlterClientQuotas of one client id, None being all others; a quota of None is taken away."""
+    entity = AlterClientQuotasRequest.EntryData.EntityData(entity_type="client-id", entity_name=client)
+    ops = [
+        AlterClientQuotasRequest.EntryData.OpData(key=key, value=value or 0.0, remove=value is None)
+        for key, value in quotas.items()
+    ]
+    entry = AlterClientQuotasRequest.EntryData(entity=[entity], ops=ops)
+    request = AlterClientQuotasRequest(entries=[entry], validate_only=False)
+    entry = python_admin._manager.run(python_admin._manager.send, request).entries[0]
+    return entry.error_code, entry.error_message
+
+
+def test_produce_quota(node, admin, python_admin):
+    """A producer is told to wait and kept to its rate; another one is not."""
+    make_topic(admin, "quota")
+    assert alter_quota(python_admin, "slow", producer_byte_rate=200_000.0) == (0, None)
+    told = []
+    slow = Producer({"bootstrap.servers": node.kafka, "client.id": "slow", "batch.size": 20_000, "throttle_cb": told.append})
+    start = time.monotonic()
+    for number in range(600):
+        slow.produce("quota", b"x" * 1000, partition=0)
+    assert slow.flush(30) == 0
+    # Its acknowledgement waits until the debt of all before it is paid.
+    slow.produce("quota", b"last", partition=0)
+    assert slow.flush(30) == 0
+    took = time.monotonic() - start
+    assert 1.8 < took < 10, f"600 kB at 200 kB/s, a second's worth for free, took {took} s"
+    assert told and max(event.throttle_time for event in told) > 0.05
+    start = time.monotonic()
+    fill(node, "quota", 600, size=1000)
+    assert time.monotonic() - start < 1.8
+    assert alter_quota(python_admin, "slow", producer_byte_rate=None) == (0, None)
+
+
+def test_fetch_quota(node, admin, python_admin):
+    """A consumer gets all of it, no faster than its rate."""
+    make_topic(admin, "fetch-quota")
+    fill(node, "fetch-quota", 600, size=1000, **{"batch.size": 20_000})
+    assert alter_quota(python_admin, "slow-reader", consumer_byte_rate=200_000.0) == (0, None)
+    consumer = Consumer({
+        "bootstrap.servers": node.kafka, "client.id": "slow-reader", "group.id": "none", "enable.auto.commit": False,
+    })
+    consumer.assign([TopicPartition("fetch-quota", 0, 0)])
+    start, got = time.monotonic(), 0
+    while got < 600 and time.monotonic() - start < 30:
+        message = consumer.poll(0.5)
+        got += message is not None and message.error() is None
+    took = time.monotonic() - start
+    consumer.close()
+    assert got == 600 and took > 1, f"{got} in {took} s"
+
+
+def test_quota_nonsense(python_admin):
+    """What is no quota is refused with a sentence."""
+    for quotas in [
+        {"producer_byte_rate": -1.0},
+        {"producer_byte_rate": 0.5},
+        {"request_percentage": float("nan")},
+        {"controller_mutation_rate": 1.0},
+        {"no_such_rate": 1.0},
+    ]:
+        code, sentence = alter_quota(python_admin, "whoever", **quotas)
+        assert code == 42 and sentence

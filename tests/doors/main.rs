@@ -6,8 +6,10 @@
 mod client;
 mod disk;
 mod generator;
+mod kafka_admin;
 mod kafka_fetch;
 mod kafka_hostile;
 mod kafka_memory;
 mod kafka_order;
+mod kafka_quotas;
 mod world;

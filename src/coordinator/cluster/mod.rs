@@ -5,11 +5,13 @@
 //! here and reported as `Change::Invalid`.
 
 pub mod json;
+pub mod quotas;
 mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use quotas::{ClientQuotas, QuotaValues};
 pub(super) use update::read_assignment;
 pub use update::{assignment_of, check_topic_name};
 
@@ -39,6 +41,8 @@ pub struct Cluster {
     pub topic_configs: BTreeMap<Arc<str>, ConfigMap>,
     /// `/config/brokers/N`; `None` is `<default>`.
     pub broker_configs: BTreeMap<Option<NodeId>, ConfigMap>,
+    /// `/config/clients/C`, `/config/users/U` and `/config/users/U/clients/C`.
+    pub quotas: ClientQuotas,
     /// `/controller`.
     pub controller: Option<Controller>,
     /// `/controller_epoch`; 0 before the first controller.

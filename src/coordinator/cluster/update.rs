@@ -42,9 +42,24 @@ impl Cluster {
         for single in ["/controller", "/controller_epoch", "/cluster/id", "/latest_producer_id_block"] {
             cluster.update_path(single, &mut update);
         }
-        for parent in ["/brokers/ids", "/brokers/topics", "/config/topics", "/config/brokers", "/admin/delete_topics"] {
-            for child in tree.get(parent).into_iter().flat_map(|znode| znode.children()) {
+        let children = |parent: &str| tree.get(parent).into_iter().flat_map(|znode| znode.children());
+        for parent in [
+            "/brokers/ids",
+            "/brokers/topics",
+            "/config/topics",
+            "/config/brokers",
+            "/config/clients",
+            "/config/users",
+            "/admin/delete_topics",
+        ] {
+            for child in children(parent) {
                 cluster.update_path(&format!("{parent}/{}", child.name()), &mut update);
+            }
+        }
+        for user in children("/config/users") {
+            let parent = format!("/config/users/{}/clients", user.name());
+            for client in children(&parent) {
+                cluster.update_path(&format!("{parent}/{}", client.name()), &mut update);
             }
         }
         cluster.report(update);
@@ -62,6 +77,9 @@ impl Cluster {
             }
             ["config", "topics", topic] => self.update_topic_config(topic, znode, update),
             ["config", "brokers", broker] => self.update_broker_config(broker, znode, update),
+            ["config", "clients", client] => self.update_quotas(None, Some(client), znode),
+            ["config", "users", user] => self.update_quotas(Some(user), None, znode),
+            ["config", "users", user, "clients", client] => self.update_quotas(Some(user), Some(client), znode),
             ["admin", "delete_topics", topic] => {
                 self.update_deletion(topic, znode, update);
                 Ok(())
@@ -186,6 +204,20 @@ impl Cluster {
             None => self.broker_configs.remove(&broker),
         };
         update.out.push(Change::BrokerConfigChanged { broker });
+        read.map(|_| ())
+    }
+
+    fn update_quotas(
+        &mut self,
+        user: Option<&str>,
+        client: Option<&str>,
+        znode: Option<Znode<'_>>,
+    ) -> Result<(), String> {
+        // A znode without data is but the parent of others.
+        let told = znode.filter(|znode| znode.data().is_some_and(|data| !data.is_empty()));
+        let read = told.map(|znode| json::read::<json::ConfigJson>(znode.data())).transpose();
+        let config = read.as_ref().ok().and_then(|json| json.as_ref()).map(|json| &json.config);
+        self.quotas.set(user, client, config);
         read.map(|_| ())
     }
 

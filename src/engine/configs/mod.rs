@@ -4,6 +4,7 @@
 
 mod alter;
 mod broker_keys;
+mod quotas;
 
 use crate::broker::topic_keys::{TOPIC_KEYS, TopicKey};
 use crate::config::{Config, Kind, LogLevel, Setting, TopicDefaults, Use};
@@ -13,6 +14,8 @@ use crate::coordinator::cluster::ConfigMap;
 pub use crate::broker::topic_keys::ConfigType;
 pub use alter::{ConfigChange, ConfigError, ConfigOperation, ConfigResource, ConfigScope};
 pub(super) use alter::{Known, alter};
+pub(super) use quotas::alter_quota;
+pub use quotas::{QuotaChange, QuotaOwner};
 
 /// The version of Kafka whose calls are answered here, for clients that look for it among the settings.
 const PROTOCOL_VERSION: (&str, &str) = ("inter.broker.protocol.version", "3.9");

@@ -74,9 +74,12 @@ pub struct FieldSchema {
 }
 
 /// A whole request or response.
-pub trait Message: Encode {
+pub trait Message: Encode + Copy {
     /// The API it belongs to.
     const API: Api;
+
+    /// Tells the client to wait so many milliseconds before its next request, if the message has a place for that.
+    fn throttle(&mut self, _ms: i32) {}
 
     /// Reads `version` of this message from the front of `bytes`; what follows it is ignored.
     /// The caller has checked that the API has that version.
@@ -210,15 +213,21 @@ macro_rules! table {
             }
         }
 
-        table!(@message [$($api)?] [$name] [$(<$life>)?]);
+        table!(@message [$($api)?] [$name] [$(<$life>)?] [$($field)*]);
     )*};
 
-    (@message [] $name:tt $life:tt) => {};
-    (@message [$api:ident] [$name:ident] [$($life:tt)*]) => {
+    (@message [] $name:tt $life:tt $fields:tt) => {};
+    (@message [$api:ident] [$name:ident] [$($life:tt)*] [$($field:ident)*]) => {
         impl $($life)* $crate::kafka::codec::Message for $name $($life)* {
             const API: $crate::kafka::codec::Api = $crate::kafka::codec::Api::$api;
+
+            fn throttle(&mut self, _ms: i32) {
+                $(table!(@throttle self _ms $field);)*
+            }
         }
     };
+    (@throttle $self:ident $ms:ident throttle_time_ms) => { $self.throttle_time_ms = $ms; };
+    (@throttle $self:ident $ms:ident $other:ident) => {};
     (@default []) => { Default::default() };
     (@default [$default:expr]) => { $default };
     (@versions $from:literal) => { $crate::kafka::codec::Versions::new($from, i16::MAX) };

@@ -117,7 +117,9 @@ pub fn handle(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Resul
         }
     };
     let wait_ms = u64::try_from(body.max_wait_ms).unwrap_or(0).min(KAFKA_FETCH_WAIT_MS_MAX);
-    let max_bytes = usize::try_from(body.max_bytes).unwrap_or(0).clamp(1, cx.settings.fetch_bytes_max);
+    let quota_bytes = cx.out.limits.fetch.map_or(usize::MAX, |limit| limit.burst().max(1.0) as usize);
+    let most = cx.settings.fetch_bytes_max.min(quota_bytes).max(1);
+    let max_bytes = usize::try_from(body.max_bytes).unwrap_or(0).clamp(1, most);
     let fetch = Fetch {
         reply,
         session,
@@ -339,6 +341,7 @@ impl Fetch {
             }
         }
         self.data.split(self.data.bytes().saturating_sub(self.data_bytes));
+        cx.out.charge(cx.now, cx.out.limits.fetch, self.data_bytes);
         let Fetch { reply, session, parts, data, committed_only, .. } = self;
         METRICS.kafka.messages_out.add(parts.iter().map(|part| records_in(&part.records)).sum());
         let with_records = parts.iter().filter(|part| !part.records.is_empty());

@@ -10,6 +10,7 @@ mod acls;
 mod alter_configs;
 mod api_versions;
 mod brokers;
+mod client_quotas;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;
@@ -54,6 +55,7 @@ use bytes::Bytes;
 use super::admission::{Admission, Purpose};
 use super::codec::{Api, Message, Request, response_size, write_response};
 use super::fetch_session::FetchSessions;
+use super::quotas::{Limit, Limits, Quotas};
 use super::schedule::Schedule;
 use super::settings::Settings;
 use crate::effect::Effects;
@@ -114,6 +116,8 @@ pub const ROWS: &[Row] = &[
     },
     Row { api: Api::ListPartitionReassignments, estimate: reassignments::estimate_list, handle: reassignments::list },
     Row { api: Api::OffsetDelete, estimate: offset_delete::estimate, handle: offset_delete::handle },
+    Row { api: Api::DescribeClientQuotas, estimate: client_quotas::estimate_describe, handle: client_quotas::describe },
+    Row { api: Api::AlterClientQuotas, estimate: client_quotas::estimate_alter, handle: client_quotas::alter },
     Row { api: Api::DescribeUserScramCredentials, estimate: scram::estimate_describe, handle: scram::describe },
     Row { api: Api::AlterUserScramCredentials, estimate: scram::estimate_alter, handle: scram::alter },
     Row { api: Api::DescribeQuorum, estimate: describe_quorum::estimate, handle: describe_quorum::handle },
@@ -189,6 +193,12 @@ pub struct Outlet<'a> {
     pub admission: &'a mut Admission,
     /// Where small replies are written before they are copied.
     pub scratch: &'a mut Vec<u8>,
+    /// What the request is counted against.
+    pub limits: Limits,
+    /// Who has had how much.
+    pub quotas: &'a mut Quotas,
+    /// The client is told to wait so long, and is not read meanwhile.
+    pub throttle_ms: u64,
     /// Set when granted bytes were sent: until they have left, the connection gets no further request served.
     pub sent_apart: bool,
 }
@@ -229,6 +239,21 @@ impl Context<'_> {
 }
 
 impl Outlet<'_> {
+    /// Counts what the request takes of one of its limits.
+    pub fn charge(&mut self, now: Now, limit: Option<Limit>, amount: usize) {
+        let wait_ms = self.quotas.charge(now, limit, amount as f64);
+        self.throttle_ms = self.throttle_ms.max(wait_ms);
+    }
+
+    /// The message as it leaves: with the time to wait, if there is one.
+    fn throttled<M: Message>(&self, message: &M) -> M {
+        let mut message = *message;
+        if self.throttle_ms > 0 {
+            message.throttle(self.throttle_ms.min(i32::MAX as u64) as i32);
+        }
+        message
+    }
+
     /// Sends bytes under their grant.
     pub fn send_apart(&mut self, bytes: Bytes, grant: Grant) {
         if bytes.is_empty() {
@@ -297,7 +322,8 @@ impl Reply {
 
     /// Answers in another version: for ApiVersions, whose refusal is always of version 0.
     pub fn send_as<M: Message>(mut self, out: &mut Outlet<'_>, version: i16, message: &M) -> Answer {
-        match self.write(out, version, message) {
+        let message = out.throttled(message);
+        match self.write(out, version, &message) {
             None => out.send_scratch(..),
             Some((bytes, grant)) => out.send_apart(bytes, grant),
         }
@@ -314,7 +340,8 @@ impl Reply {
         mut grant: Grant,
     ) -> Answer {
         let version = self.version;
-        let (mut head, mut from) = (self.write(out, version, message), 0);
+        let message = out.throttled(message);
+        let (mut head, mut from) = (self.write(out, version, &message), 0);
         for (position, bytes) in records {
             match &mut head {
                 None => out.send_scratch(from..position),

@@ -38,6 +38,8 @@ pub struct InFlight {
     parts: Vec<Part>,
     /// Appends that the engine has not answered yet.
     missing: usize,
+    /// How long the client has to wait for its quota.
+    throttle_ms: u64,
 }
 
 /// One partition of a request.
@@ -87,8 +89,10 @@ pub fn begin<'f>(cx: &mut Context<'_>, frame: Frame<'f>) -> Result<Begun<'f>, Re
     let acks = body.acks;
     let reply = Reply::new(request.version, request.correlation_id, state);
     let parts = Vec::with_capacity(count);
-    let mut in_flight = InFlight { serial: cx.serial, reply, parts, missing: 0 };
+    let mut in_flight = InFlight { serial: cx.serial, reply, parts, missing: 0, throttle_ms: 0 };
     let batches = in_flight.plan(cx, &request, &body, frame.bytes());
+    cx.out.charge(cx.now, cx.out.limits.produce, frame.bytes().len());
+    in_flight.throttle_ms = cx.out.throttle_ms;
     in_flight.append(cx, acks, Cutter::new(frame, copies), batches);
     Ok(match acks {
         0 if in_flight.parts.iter().any(|part| matches!(part.outcome, Outcome::Refused(..))) => Begun::Close,
@@ -172,7 +176,8 @@ impl InFlight {
 
     /// Answers.
     pub fn answer(self, cx: &mut Context<'_>) -> Answer {
-        let InFlight { reply, parts, .. } = self;
+        let InFlight { reply, parts, throttle_ms, .. } = self;
+        cx.out.throttle_ms = cx.out.throttle_ms.max(throttle_ms);
         reply.send(
             &mut cx.out,
             &ProduceResponse {
