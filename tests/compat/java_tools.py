@@ -52,6 +52,7 @@ CLASSES = {
         "acls": "org.apache.kafka.tools.AclCommand",
         "broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
         "client-metrics": "org.apache.kafka.tools.ClientMetricsCommand",
+        "clients": "Clients",
         "cluster": "org.apache.kafka.tools.ClusterTool",
         "compatibility": "org.apache.kafka.tools.ClientCompatibilityTest",
         "configs": "kafka.admin.ConfigCommand",

@@ -155,6 +155,24 @@ fn metadata_answers() {
         assert_ne!(topics[0].topic_id, tern::types::TopicId::ZERO);
     }
     let conn = world.connect();
+    world.send(conn, &metadata(12, 1, &["t"]));
+    let bytes = world.take(conn);
+    let id = reply::<MetadataResponse<'_>>(12, &bytes).topics.iter().next().unwrap().topic_id;
+    // Java's client sends an empty name beside an id.
+    for (topic_id, name, expected) in [
+        (id, Some(""), (ErrorCode::NONE, Some("t"))),
+        (id, None, (ErrorCode::NONE, Some("t"))),
+        (tern::types::TopicId([1; 16]), Some(""), (ErrorCode::UNKNOWN_TOPIC_ID, None)),
+    ] {
+        let topics = [tern::kafka::codec::MetadataRequestTopic { topic_id, name }];
+        let topics = Some(tern::kafka::codec::Array::of(&topics));
+        let asked =
+            tern::kafka::codec::MetadataRequest { topics, allow_auto_topic_creation: true, ..Default::default() };
+        world.send(conn, &request(12, 1, &asked));
+        let bytes = world.take(conn);
+        let topic = reply::<MetadataResponse<'_>>(12, &bytes).topics.iter().next().unwrap();
+        assert_eq!((topic.error_code, topic.name), expected);
+    }
     let all = tern::kafka::codec::MetadataRequest { topics: None, ..Default::default() };
     for (version, expected) in [(1, 1), (13, 1)] {
         world.send(conn, &request(version, 1, &all));

@@ -92,16 +92,21 @@ fn asked<'a>(version: i16, body: &MetadataRequest<'a>) -> Option<Array<'a, Metad
 }
 
 fn find<'c>(cluster: &'c Cluster, asked: &MetadataRequestTopic<'_>) -> Option<&'c Topic> {
-    match asked.name {
+    match name_of(asked) {
         Some(name) => cluster.topic(name),
         None => cluster.topic_by_id(asked.topic_id),
     }
 }
 
+/// The name that is asked for. Who asks by id may send a name that means nothing: Java's client sends an empty one.
+fn name_of<'a>(asked: &MetadataRequestTopic<'a>) -> Option<&'a str> {
+    asked.name.filter(|_| asked.topic_id == TopicId::ZERO)
+}
+
 impl Creations {
     fn begin<'a>(&mut self, cx: &mut Context<'_>, topics: Option<Array<'a, MetadataRequestTopic<'a>>>) {
         for topic in topics.into_iter().flatten() {
-            let Some(name) = topic.name else { continue };
+            let Some(name) = name_of(&topic) else { continue };
             if INTERNAL_TOPICS.contains(&name) || cx.engine.view().topic(name).is_some() {
                 continue;
             }
@@ -235,7 +240,7 @@ impl View<'_> {
         out: &mut Elements<'_, '_, MetadataResponseTopic<'static>>,
         asked: &MetadataRequestTopic<'_>,
     ) {
-        let error_code = match asked.name {
+        let error_code = match name_of(asked) {
             None => ErrorCode::UNKNOWN_TOPIC_ID,
             Some(name) => match self.failed.iter().find(|(failed, _)| **failed == *name) {
                 Some((_, code)) => *code,
@@ -243,7 +248,7 @@ impl View<'_> {
                 None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             },
         };
-        let (name, topic_id) = (asked.name, asked.topic_id);
+        let (name, topic_id) = (name_of(asked), asked.topic_id);
         out.put(MetadataResponseTopic { error_code, name, topic_id, ..Default::default() });
     }
 
