@@ -91,6 +91,11 @@ fn asked<'a>(version: i16, body: &MetadataRequest<'a>) -> Option<Array<'a, Metad
     body.topics.filter(|topics| version > 0 || !topics.is_empty())
 }
 
+/// The name that a topic is asked for by; an id comes before a name, which Java's consumer leaves empty beside it.
+fn name_of<'a>(asked: &MetadataRequestTopic<'a>) -> Option<&'a str> {
+    asked.name.filter(|_| asked.topic_id == TopicId::ZERO)
+}
+
 fn find<'c>(cluster: &'c Cluster, asked: &MetadataRequestTopic<'_>) -> Option<&'c Topic> {
     match name_of(asked) {
         Some(name) => cluster.topic(name),
@@ -266,6 +271,15 @@ pub fn is_legal_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Who asks by an id asks for that topic, whatever stands beside it.
+    #[test]
+    fn ids_come_first() {
+        let id = TopicId([7; 16]);
+        assert_eq!(name_of(&MetadataRequestTopic { topic_id: TopicId::ZERO, name: Some("t") }), Some("t"));
+        assert_eq!(name_of(&MetadataRequestTopic { topic_id: id, name: Some("") }), None);
+        assert_eq!(name_of(&MetadataRequestTopic { topic_id: id, name: None }), None);
+    }
 
     /// Names that Kafka takes, and names that it does not.
     #[test]
