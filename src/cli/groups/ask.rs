@@ -6,8 +6,8 @@ use std::io;
 use crate::cli::kafka::assignment::{Place, assigned};
 use crate::cli::kafka::{Cluster, LATEST, check, explain};
 use crate::kafka::codec::{
-    Api, Array, DescribeGroupsRequest, DescribeGroupsResponse, ListGroupsRequest, ListGroupsResponse,
-    OffsetFetchRequest, OffsetFetchResponse,
+    Api, Array, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, ListGroupsRequest, ListGroupsResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
 use crate::kafka::errors::ErrorCode;
 use crate::types::{NodeId, Offset};
@@ -58,8 +58,48 @@ pub(super) fn list(cluster: &mut Cluster) -> io::Result<Vec<(String, NodeId)>> {
     Ok(names)
 }
 
-/// A group as its coordinator knows it.
+/// A group as its coordinator knows it, of either protocol.
 pub(super) fn describe(cluster: &mut Cluster, name: &str) -> io::Result<Group> {
+    let group = describe_classic(cluster, name)?;
+    match group.is_absent() && cluster.coordinator(name)?.has(Api::ConsumerGroupDescribe, 0)? {
+        true => describe_consumer(cluster, name),
+        false => Ok(group),
+    }
+}
+
+/// A group whose coordinator assigns; absent when there is none of that name.
+fn describe_consumer(cluster: &mut Cluster, name: &str) -> io::Result<Group> {
+    let client = cluster.coordinator(name)?;
+    let names = [name];
+    let request = ConsumerGroupDescribeRequest { group_ids: Array::of(&names), ..Default::default() };
+    let response: ConsumerGroupDescribeResponse<'_> = client.call(0, &request)?;
+    let found = response.groups.iter().next();
+    let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer names no group"))?;
+    if found.error_code != ErrorCode::GROUP_ID_NOT_FOUND {
+        explain(found.error_code, found.error_message, &format!("group {name}"))?;
+    }
+    let members = found.members.iter().map(|member| {
+        let topics = member.assignment.topic_partitions.iter();
+        let reads = topics.flat_map(|topic| {
+            topic.partitions.iter().map(|index| (topic.topic_name.to_owned(), index)).collect::<Vec<Place>>()
+        });
+        Member {
+            id: member.member_id.to_owned(),
+            instance: member.instance_id.map(str::to_owned),
+            client: member.client_id.to_owned(),
+            host: member.client_host.trim_start_matches('/').to_owned(),
+            reads: reads.collect(),
+        }
+    });
+    Ok(Group {
+        name: name.to_owned(),
+        state: if found.group_state.is_empty() { "Dead" } else { found.group_state }.to_owned(),
+        assignor: found.assignor_name.to_owned(),
+        members: members.collect(),
+    })
+}
+
+fn describe_classic(cluster: &mut Cluster, name: &str) -> io::Result<Group> {
     let client = cluster.coordinator(name)?;
     let version = if client.has(Api::DescribeGroups, 4)? { 4 } else { 3 };
     let names = [name];
