@@ -157,6 +157,7 @@ impl World {
                 Effect::Disk { lane, ticket, op } => self.lanes.entry(lane).or_default().push_back((ticket, op)),
                 Effect::WakeAt(at) => self.wake_at = Some(at),
                 Effect::Ready | Effect::Stopped => {}
+                Effect::PeerSend { .. } | Effect::Peers(_) => {} // it is alone
                 Effect::Fatal { sentence } => panic!("{sentence}"),
             }
         }
