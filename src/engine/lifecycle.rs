@@ -118,6 +118,7 @@ impl Engine {
 
     /// Writes what gathered in this turn.
     pub fn turn_end(&mut self, now: Now, fx: &mut Effects) {
+        self.follow_replication(now);
         self.metadata.turn_end(now, fx);
         self.follow_metadata(now, fx);
         self.coordinate(now, fx);
@@ -137,6 +138,7 @@ impl Engine {
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         self.metadata.on_time(now, fx);
         self.broker.on_time(now, fx);
+        self.follow_replication(now);
         self.coordinate(now, fx);
         self.expire_sessions(now);
         self.follow_brokers(now);
@@ -239,6 +241,7 @@ impl Engine {
                 }
                 self.want_producer_ids(now);
             }
+            Some(Purpose::State(key, version)) => self.broker.wish_answered(key, version, is_success),
             Some(Purpose::Duty) => {
                 self.duties.done(now, is_success);
                 self.duties_wanted = true;

@@ -13,6 +13,7 @@
 mod completion;
 mod metadata;
 mod protocol;
+mod replication;
 mod configs;
 mod duties;
 mod ensemble;

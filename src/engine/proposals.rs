@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Waiter;
 use super::topic_commands::Place;
+use super::{PartitionKey, Waiter};
 use crate::types::SessionId;
 
 /// Proposals that may be under way at once.
@@ -23,6 +23,8 @@ pub(super) enum Purpose {
     ProducerIds,
     /// One of the node's duties.
     Duty,
+    /// What the leader of a partition wishes its state to be, of that version before.
+    State(PartitionKey, i32),
     /// The end of a session that was silent for too long.
     Expiry(SessionId),
     /// The end of the session of a broker that was silent for too long.

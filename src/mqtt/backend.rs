@@ -11,8 +11,8 @@ pub trait Backend {
     /// How many partitions a topic has; `None` when it does not exist.
     fn partition_count(&self, topic: &str) -> Option<u32>;
 
-    /// The handle of a partition of this node.
-    fn partition(&self, topic: &str, index: PartitionIndex) -> Option<PartitionKey>;
+    /// The handle by which records are published to a partition, wherever it is led: `Engine::publish_key`.
+    fn partition(&mut self, topic: &str, index: PartitionIndex) -> Option<PartitionKey>;
 
     /// The topic of a partition.
     fn topic_of(&self, key: PartitionKey) -> Option<Arc<str>>;
@@ -44,8 +44,8 @@ impl Backend for Engine {
         self.view().topics.get(topic).map(|topic| topic.partitions.len() as u32)
     }
 
-    fn partition(&self, topic: &str, index: PartitionIndex) -> Option<PartitionKey> {
-        Engine::partition(self, topic, index)
+    fn partition(&mut self, topic: &str, index: PartitionIndex) -> Option<PartitionKey> {
+        self.publish_key(topic, index)
     }
 
     fn topic_of(&self, key: PartitionKey) -> Option<Arc<str>> {

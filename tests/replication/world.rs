@@ -355,7 +355,7 @@ impl World {
         let Some(Some(queue)) = self.links.get_mut(&(from, to)) else { return };
         let Some((bytes, grant)) = queue.pop_front() else { return };
         drop(grant);
-        let bytes = Bytes::from(bytes);
+        let bytes = Bytes::from(bytes).slice(1..); // behind the room's name
         self.with(to.0 as usize - 1, |broker, now, fx| broker.peer_messages(now, from, &bytes, Grant::none(), fx));
     }
 

@@ -35,8 +35,8 @@ impl Broker {
         self.link_changed(node);
     }
 
-    /// Takes messages of another broker; the caller vouches for who sent them. `grant` covers the bytes. What follows
-    /// upon something that makes no sense is not looked at.
+    /// Takes messages of another broker, after the byte that names this room; the caller vouches for who sent them.
+    /// `grant` covers the bytes. What follows upon something that makes no sense is not looked at.
     pub fn peer_messages(&mut self, now: Now, from: NodeId, bytes: &Bytes, mut grant: Grant, fx: &mut Effects) {
         self.replication.at(now);
         let mut rest = &bytes[..];
@@ -101,7 +101,7 @@ impl Broker {
         }
     }
 
-    /// What is to be sent over a data link next, whole messages; the grant is dropped when they have left.
+    /// What is to be sent over a data link next, `ROOM` and whole messages; the grant is dropped when they have left.
     pub fn next_peer_bytes(&mut self) -> Option<(NodeId, Vec<u8>, Grant)> {
         self.replication.links.take()
     }

@@ -73,9 +73,6 @@ impl Broker {
 
     /// Tells what waited for room, where there is some now.
     pub(super) fn use_room(&mut self, fx: &mut Effects) {
-        if self.replication.crowded.is_empty() {
-            return;
-        }
         for (node, key) in std::mem::take(&mut self.replication.crowded) {
             if !self.replication.links.has_room(node) {
                 self.replication.crowded.insert((node, key));
@@ -86,8 +83,8 @@ impl Broker {
                 self.tell_durable(key);
             }
         }
-        self.replication.look_for_room_at =
-            (!self.replication.crowded.is_empty()).then(|| self.replication.now.plus_millis(ROOM_MS));
+        let waits = !self.replication.crowded.is_empty() || self.replication.links.is_waiting();
+        self.replication.look_for_room_at = waits.then(|| self.replication.now.plus_millis(ROOM_MS));
     }
 
     /// The disk has read for a follower.

@@ -12,14 +12,27 @@ use super::Message;
 use crate::memory::{Account, Grant};
 use crate::types::NodeId;
 
+/// The first byte of what is handed over: which room of the other side it is for.
+pub const ROOM: u8 = 3;
+
 /// Bytes on their way to one link before answers wait.
 pub const LINK_BYTES_MAX: usize = 512 * 1024;
+
+/// So much goes at once, whatever is on the way.
+const COALESCE_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
 struct Link {
     out: Vec<u8>,
     /// Handed over and not yet known to have left.
     handed: Account,
+}
+
+impl Link {
+    /// While something is on the way, little things wait for each other: what is on the way is few messages.
+    fn is_due(&self) -> bool {
+        !self.out.is_empty() && (self.handed.used_bytes() == 0 || self.out.len() >= COALESCE_BYTES)
+    }
 }
 
 /// The links that are up.
@@ -55,9 +68,17 @@ impl Links {
     /// Sends a message, if the link is up.
     pub fn send(&mut self, node: NodeId, message: &Message<'_>) {
         if let Some(link) = self.up.get_mut(&node) {
+            if link.out.is_empty() {
+                link.out.push(ROOM);
+            }
             message.write(&mut link.out);
             self.is_waiting = true;
         }
+    }
+
+    /// Something waits to be handed over.
+    pub fn is_waiting(&self) -> bool {
+        self.is_waiting
     }
 
     /// What to hand over to some link now. The grant is to be dropped when it has left.
@@ -65,9 +86,9 @@ impl Links {
         if !self.is_waiting {
             return None;
         }
-        let next = self.up.iter_mut().find(|(_, link)| !link.out.is_empty());
+        let next = self.up.iter_mut().find(|(_, link)| link.is_due());
         let Some((&node, link)) = next else {
-            self.is_waiting = false;
+            self.is_waiting = self.up.values().any(|link| !link.out.is_empty());
             return None;
         };
         let bytes = std::mem::take(&mut link.out);

@@ -32,6 +32,7 @@ mod tails;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+pub use links::ROOM;
 pub use message::{At, Message, Told};
 
 use super::PartitionKey;

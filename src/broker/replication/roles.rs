@@ -138,6 +138,7 @@ impl Broker {
 impl Replication {
     /// When `on_time` has something to do here.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.paused.earliest(), self.next_look, self.look_for_room_at].into_iter().flatten().min()
+        let wishes = (!self.wishes.is_empty()).then_some(self.now);
+        [self.paused.earliest(), self.next_look, self.look_for_room_at, wishes].into_iter().flatten().min()
     }
 }

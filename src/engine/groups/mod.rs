@@ -35,7 +35,7 @@ fn view<'a>(metadata: &'a Metadata, coordination: &Coordination) -> TopicView<'a
     TopicView { topics: metadata.coordinator().cluster(), version: coordination.topics_version }
 }
 
-fn own(slot: u32) -> Waiter {
+pub(super) fn own(slot: u32) -> Waiter {
     Waiter { door: Door::Kafka, conn: OWN, slot: Slot(slot) }
 }
 
@@ -329,6 +329,7 @@ impl Engine {
             }
             Completion::Read { partition, result } => self.piece_read(now, *partition, result),
             Completion::Topics(results) => self.topic_created(results),
+            Completion::ProducerId(given) => self.broker.published_as(given.as_ref().ok().copied()),
             _ => {}
         }
         self.coordination.is_dirty = true;

@@ -16,6 +16,7 @@ pub(super) use message::{EngineMessage, Refusal};
 
 use super::proposals::Purpose;
 use super::{Engine, Phase};
+use crate::broker::replication;
 use crate::config::Config;
 use crate::coordinator::{Body, By, Txn};
 use crate::effect::{Channel, Effect, Effects, PeerAddress};
@@ -129,29 +130,31 @@ impl Engine {
     /// Messages to a member leave on this channel from now on.
     pub fn peer_up(&mut self, now: Now, peer: NodeId, channel: Channel, fx: &mut Effects) {
         self.peers.up.insert((peer, channel));
-        if channel == Channel::Quorum {
-            self.metadata.peer_up(now, peer, fx);
-            self.follow_metadata(now, fx);
+        match channel {
+            Channel::Quorum => self.metadata.peer_up(now, peer, fx),
+            Channel::Data => self.broker.link_up(now, peer),
         }
+        self.follow_metadata(now, fx);
     }
 
     /// They no longer do.
     pub fn peer_down(&mut self, now: Now, peer: NodeId, channel: Channel, fx: &mut Effects) {
         self.peers.up.remove(&(peer, channel));
-        if channel == Channel::Quorum {
-            self.metadata.peer_down(peer);
-            self.follow_metadata(now, fx);
+        match channel {
+            Channel::Quorum => self.metadata.peer_down(peer),
+            Channel::Data => self.broker.link_down(now, peer),
         }
+        self.follow_metadata(now, fx);
     }
 
-    /// A message of a member that has proven to be it. `_grant` covers the bytes for as long as they are kept.
+    /// A message of a member that has proven to be it. `grant` covers the bytes for as long as they are kept.
     pub fn peer_message(
         &mut self,
         now: Now,
         from: NodeId,
         _channel: Channel,
         bytes: Bytes,
-        _grant: Grant,
+        grant: Grant,
         fx: &mut Effects,
     ) {
         let Some((&room, rest)) = bytes.split_first() else { return };
@@ -166,6 +169,7 @@ impl Engine {
                     self.engine_message(now, from, message);
                 }
             }
+            replication::ROOM => self.broker.peer_messages(now, from, &bytes.slice(1..), grant, fx),
             _ => {} // a room of a later version
         }
         self.follow_metadata(now, fx);
@@ -245,6 +249,7 @@ impl Engine {
         while let Some((to, channel, bytes)) = self.metadata.next_message() {
             self.send_to_peer(to, channel, bytes.into(), fx);
         }
+        self.send_to_brokers(fx);
     }
 
     /// Sends a message whose first byte names a room; dropped without memory, or without a connection.

@@ -75,7 +75,7 @@ impl Backend for FakeLog {
         self.topics.get(topic).map(|keys| keys.len() as u32)
     }
 
-    fn partition(&self, topic: &str, index: PartitionIndex) -> Option<PartitionKey> {
+    fn partition(&mut self, topic: &str, index: PartitionIndex) -> Option<PartitionKey> {
         self.topics.get(topic)?.get(index.0 as usize).copied()
     }
 

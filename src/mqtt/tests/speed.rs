@@ -15,7 +15,7 @@ impl Backend for NullLog {
         Some(1)
     }
 
-    fn partition(&self, _topic: &str, _index: PartitionIndex) -> Option<PartitionKey> {
+    fn partition(&mut self, _topic: &str, _index: PartitionIndex) -> Option<PartitionKey> {
         Some(PartitionKey(0))
     }
 
