@@ -16,7 +16,7 @@ def tools(tmp_path_factory):
     assert "panicked" not in node.diagnostics() and "ERROR" not in node.diagnostics(), node.diagnostics()
 
 
-@pytest.mark.parametrize("step", ["producers", "classic", "admin"])
+@pytest.mark.parametrize("step", ["producers", "classic", "consumer", "migration", "patterns", "admin"])
 def test_step(tools, step):
     """The step ends without an exception: what it expects is written beside what it asks."""
     outcome = tools.run("clients", tools.bootstrap, step)
