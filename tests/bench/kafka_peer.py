@@ -132,25 +132,28 @@ def free_port():
 
 
 class Figures:
-    """What one load gave."""
+    """What one load gave; what `tern bench` printed once or several times, and the server's CPU seconds for all of it."""
 
-    def __init__(self, line, cpu):
-        self.count = int(re.search(r"=(\d+) ", line)[1])
-        seconds = float(re.search(r"seconds=(\S+)", line)[1])
-        self.rate = self.count / seconds
-        self.cpu = cpu * 1e6 / max(self.count, 1)
-        self.p50, self.p99 = (float(re.search(rf"{which} (\S+) ms", line)[1]) for which in ("p50", "p99"))
+    def __init__(self, lines, cpu):
+        def numbers(pattern):
+            return [float(found) for line in lines for found in re.findall(pattern, line)[:1]]
+
+        self.count, self.seconds = sum(numbers(r"=(\d+) ")), sum(numbers(r"seconds=(\S+)"))
+        self.rate, self.cpu = self.count / self.seconds, cpu * 1e6 / max(self.count, 1)
+        self.p50, self.p99 = (statistics.median(numbers(rf"{which} (\S+) ms")) for which in ("p50", "p99"))
 
 
 def bench(server, load, topic, *options):
-    """One load of `tern bench` on a server, and the server's CPU time for it."""
+    """One load of `tern bench` on a server, and the server's CPU time for it; a topic is consumed again and again."""
     os.sync()
-    before = server.cpu_seconds()
+    before, lines, started = server.cpu_seconds(), [], time.monotonic()
     command = [TERN, "bench", load, "--bootstrap", server.address, "--topic", topic, "--seconds", SECONDS, *options]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=SECONDS * 10 + 60)
-    if done.returncode != 0:
-        sys.exit(f"{server.name}, {load} {options}: {done.stdout}{done.stderr}")
-    return Figures(done.stdout, server.cpu_seconds() - before)
+    while not lines or (load == "consume" and time.monotonic() - started < SECONDS):
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=SECONDS * 10 + 60)
+        if done.returncode != 0:
+            sys.exit(f"{server.name}, {load} {options}: {done.stdout}{done.stderr}")
+        lines.append(done.stdout)
+    return Figures(lines, server.cpu_seconds() - before)
 
 
 BATCHED = ["--connections", 4, "--in-flight", 5, "--records", 64, "--bytes", 1000]

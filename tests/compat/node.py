@@ -12,9 +12,10 @@ BINARY = os.environ.get("TERN_BINARY", "target/release/tern")
 class Node:
     """Starts `tern serve`; `kill` is a power cut for the process, `stop` is polite."""
 
-    def __init__(self, directory, *settings, disk=None):
+    def __init__(self, directory, *settings, disk=None, files=()):
         self.directory = str(directory)
         self.settings = list(settings)
+        self.files = [str(file) for file in files]
         self.disk = disk
         self.process = None
         self.ports = {}
@@ -37,7 +38,7 @@ class Node:
         ]
         if self.disk:
             settings.append(f"tern.test.disk={self.disk}")
-        command = [BINARY, "serve"]
+        command = [BINARY, "serve", *self.files]
         for setting in settings:
             command += ["--set", setting]
         self.log = open(os.path.join(self.directory, "stderr.log"), "ab")
