@@ -8,6 +8,7 @@ mod disk;
 mod generator;
 mod kafka_admin;
 mod kafka_fetch;
+mod kafka_groups;
 mod kafka_hostile;
 mod kafka_memory;
 mod kafka_order;
