@@ -91,11 +91,6 @@ fn asked<'a>(version: i16, body: &MetadataRequest<'a>) -> Option<Array<'a, Metad
     body.topics.filter(|topics| version > 0 || !topics.is_empty())
 }
 
-/// The name that a topic is asked for by; an id comes before a name, which Java's consumer leaves empty beside it.
-fn name_of<'a>(asked: &MetadataRequestTopic<'a>) -> Option<&'a str> {
-    asked.name.filter(|_| asked.topic_id == TopicId::ZERO)
-}
-
 fn find<'c>(cluster: &'c Cluster, asked: &MetadataRequestTopic<'_>) -> Option<&'c Topic> {
     match name_of(asked) {
         Some(name) => cluster.topic(name),
