@@ -29,20 +29,20 @@ use crate::effect::JournalPlace;
 use crate::types::{Offset, Reader, Writer, crc32c};
 
 /// Alignment of rounds: a page, and no smaller than what a card writes at once.
-pub(super) const BLOCK_BYTES: u64 = 4096;
+pub const BLOCK_BYTES: u64 = 4096;
 
 /// Bytes of a record before the name.
-pub(super) const RECORD_HEAD_BYTES: usize = 58;
+pub const RECORD_HEAD_BYTES: usize = 58;
 
 /// Bytes of a half's header.
-pub(super) const HALF_HEAD_BYTES: usize = 36;
+pub const HALF_HEAD_BYTES: usize = 36;
 
 const HALF_MAGIC: u64 = u64::from_be_bytes(*b"TernJrn1");
 const RECORD_MAGIC: u32 = u32::from_be_bytes(*b"TJR1");
 
 /// The head of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RecordHead<'a> {
+pub struct RecordHead<'a> {
     pub generation: u64,
     pub sequence: u64,
     /// The log's directory.
@@ -114,7 +114,7 @@ impl<'a> RecordHead<'a> {
 
 /// The header of a half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HalfHead {
+pub struct HalfHead {
     pub half_bytes: u64,
     pub generation: u64,
     /// Above every sequence number that was given when the half was emptied.
@@ -135,7 +135,7 @@ pub(super) fn render_half_head(head: &HalfHead) -> Vec<u8> {
 }
 
 /// From bytes; `None` for anything that `render_half_head` did not write.
-pub(super) fn parse_half_head(bytes: &[u8]) -> Option<HalfHead> {
+pub fn parse_half_head(bytes: &[u8]) -> Option<HalfHead> {
     let mut reader = Reader::new(bytes);
     if reader.u64().ok()? != HALF_MAGIC {
         return None;

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{Offset, Timestamp, crc32c};
 
-pub(super) const LOG_FILE: &str = "tern-checkpoint";
+/// Its name.
+pub const LOG_FILE: &str = "tern-checkpoint";
 const VERSION: u8 = 1;
 
 /// The content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LogFile {
+pub struct LogFile {
     /// Journal records with a lower sequence number are of an earlier life of this log, or were cut from it.
     pub journal_floor: u64,
     /// What the broker knew of producers, and the offset up to which that holds.

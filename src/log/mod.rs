@@ -50,4 +50,6 @@ pub mod storage;
 
 pub use config::{Lanes, LogConfig, LogsConfig, SEGMENT_BYTES_MAX};
 pub use event::{AppendError, Appended, LogEvent, LogReadError, Marks, Opened};
+pub use journal::{BLOCK_BYTES, HALF_HEAD_BYTES, HalfHead, RECORD_HEAD_BYTES, RecordHead, parse_half_head};
+pub use log_file::{LOG_FILE, LogFile};
 pub use logs::{LogKey, Logs};

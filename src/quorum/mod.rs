@@ -42,6 +42,7 @@ use raft::RawNode;
 use raft::eraftpb::Entry;
 
 pub use described::{Described, MemberState};
+pub use entry::{Stored, unseal};
 pub use message::{Hello, PeerMessage};
 pub use proposals::{ProposalId, ProposeError};
 pub use raft_message::RaftMessage;

@@ -83,3 +83,19 @@ def test_demo_loses_nothing():
     shown = tern("demo", "--seconds", "8", seconds=90, environment={**os.environ, "TERM": "dumb"})
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "lost 0" in shown.stdout.replace("=", " ")
+
+
+def test_inspect_knows_every_file(tmp_path):
+    """inspect reads a whole data directory: quorum entries with their transactions, the journal, checkpoints."""
+    node = Node(tmp_path)
+    assert tern("topic", "create", "looked-at", "--bootstrap", node.kafka).returncode == 0
+    assert tern("produce", "looked-at", "--bootstrap", node.kafka, text="a\nb\n").returncode == 0
+    node.kill()
+    shown = tern("inspect", str(tmp_path))
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "create /brokers/topics/looked-at" in shown.stdout
+    assert "tern-checkpoint" in shown.stdout and "records of the journal from" in shown.stdout
+    assert "half 0: generation" in shown.stdout
+    assert "quorum-state" in shown.stdout and "nothing is broken" in shown.stdout
+    journal = f"{tmp_path}/topics/.tern/journal"
+    assert tern("inspect", journal, "--records").returncode == 0

@@ -93,8 +93,9 @@ pub enum Command {
   tern zk watch -R /
   tern zk shell")]
     Zk(ZkArguments),
-    /// Read a file of a node: segment, index, checkpoint, quorum; says what is broken and where
+    /// Read files of a node: segment, index, checkpoint, journal, quorum, snapshot; says what is broken and where
     #[command(after_help = "Examples:
+  tern inspect tern-data
   tern inspect tern-data/topics/notes-0
   tern inspect tern-data/topics/notes-0/00000000000000000000.log --records")]
     Inspect(InspectArguments),

@@ -3,7 +3,10 @@
 //! Reads with little memory and writes nothing; a node may be running on the same files, whose tail then moves.
 
 mod checkpoint;
+mod entry;
 mod index;
+mod journal;
+mod log_file;
 mod producers;
 mod quorum;
 mod segment;
@@ -13,6 +16,9 @@ use std::io;
 use std::path::Path;
 
 use super::arguments::InspectArguments;
+
+/// How far down directories are read: a node's own, its logs', a partition's.
+const DEPTH_MAX: usize = 3;
 
 /// What was found in one file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,14 +42,7 @@ pub fn run(arguments: &InspectArguments) -> io::Result<bool> {
     let metadata = fs::metadata(path).map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
     let mut findings = Findings::default();
     if metadata.is_dir() {
-        let mut files: Vec<_> = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
-        files.sort_by_key(fs::DirEntry::file_name);
-        for file in files {
-            if file.file_type()?.is_file() && kind(&file.path()) != Kind::Unknown {
-                inspect(&file.path(), arguments.records, &mut findings)?;
-                println!();
-            }
-        }
+        directory(path, arguments.records, DEPTH_MAX, &mut findings)?;
     } else {
         inspect(path, arguments.records, &mut findings)?;
     }
@@ -53,6 +52,22 @@ pub fn run(arguments: &InspectArguments) -> io::Result<bool> {
         count => println!("{count} things are broken"),
     }
     Ok(findings.broken.is_empty())
+}
+
+/// Prints the files of a directory and of those below it.
+fn directory(path: &Path, records: bool, depth: usize, findings: &mut Findings) -> io::Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (kind_of_file, path) = (entry.file_type()?, entry.path());
+        if kind_of_file.is_dir() && depth > 0 {
+            directory(&path, records, depth - 1, findings)?;
+        } else if kind_of_file.is_file() && kind(&path) != Kind::Unknown {
+            inspect(&path, records, findings)?;
+            println!();
+        }
+    }
+    Ok(())
 }
 
 /// What a file is, by its name.
@@ -67,6 +82,8 @@ enum Kind {
     Producers,
     QuorumState,
     QuorumSnapshot,
+    Journal,
+    LogFile,
     Properties,
     Unknown,
 }
@@ -80,6 +97,8 @@ fn kind(path: &Path) -> Kind {
         }
         "broker-time-checkpoint" => Kind::TimeCheckpoint,
         crate::quorum::STATE_FILE => Kind::QuorumState,
+        crate::log::LOG_FILE => Kind::LogFile,
+        "journal" => Kind::Journal,
         "meta.properties" | "partition.metadata" => Kind::Properties,
         _ if name.ends_with(".log") && segment::base_offset(path).is_some() => Kind::Segment,
         _ if name.starts_with("quorum-snapshot-") => Kind::QuorumSnapshot,
@@ -103,13 +122,15 @@ fn inspect(path: &Path, records: bool, findings: &mut Findings) -> io::Result<()
         Kind::Producers => producers::inspect(path, findings),
         Kind::QuorumState => quorum::inspect_state(path, findings),
         Kind::QuorumSnapshot => quorum::inspect_snapshot(path, findings),
+        Kind::Journal => journal::inspect(path, records, findings),
+        Kind::LogFile => log_file::inspect(path, findings),
         Kind::Properties => {
             print!("{}", fs::read_to_string(path)?);
             Ok(())
         }
         Kind::Unknown => Err(io::Error::other(format!(
             "{}: what kind of file this is, its name does not say; known are *.log, *.index, *.timeindex, *.snapshot, \
-             checkpoints and quorum files",
+             checkpoints, the journal and quorum files",
             path.display()
         ))),
     }

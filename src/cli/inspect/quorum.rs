@@ -5,10 +5,15 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::Findings;
+use crate::coordinator::{Restore, TreeLimits};
 use crate::quorum::{Piece, QuorumState, STATE_FILE, SnapshotReader, decode_state};
 
 /// What is read of a snapshot at once.
 const PART_BYTES: usize = 256 * 1024;
+
+/// A tree takes more room in memory than in its snapshot, but no more than so many times.
+const TREE_TIMES: usize = 32;
+const TREE_BYTES_MIN: usize = 64 * 1024 * 1024;
 
 /// Prints `quorum-state`. Ids in it are server ids + 1, as raft has them; they are printed as server ids.
 pub(super) fn inspect_state(path: &Path, findings: &mut Findings) -> io::Result<()> {
@@ -49,12 +54,17 @@ pub(super) fn inspect_snapshot(path: &Path, findings: &mut Findings) -> io::Resu
     let mut input = File::open(path)?;
     let mut reader = SnapshotReader::new(mark);
     let mut part = vec![0; PART_BYTES];
-    let (mut slices, mut bytes) = (0, 0);
+    let limits = TreeLimits { bytes: TREE_BYTES_MIN.max(mark.bytes as usize * TREE_TIMES), sessions: usize::MAX };
+    let (mut restore, mut slices, mut bytes) = (Restore::new(limits, 0), 0, 0);
     loop {
         match reader.piece() {
             Ok(Piece::Slice(slice)) => {
                 slices += 1;
                 bytes += slice.len();
+                if let Err(error) = restore.slice(&slice) {
+                    findings.broken(format!("slice {slices}: {error}"));
+                    return Ok(());
+                }
             }
             Ok(Piece::More) => {
                 let count = input.read(&mut part)?;
@@ -71,6 +81,13 @@ pub(super) fn inspect_snapshot(path: &Path, findings: &mut Findings) -> io::Resu
         }
     }
     println!("  up to entry {} of term {}: {slices} slices, {bytes} bytes of state", mark.index, mark.term);
+    match restore.finish() {
+        Ok(state) => {
+            let (znodes, sessions) = (state.tree().node_count(), state.sessions().len());
+            println!("  zxid {:#x}: {znodes} znodes, {sessions} sessions", state.last_zxid().0);
+        }
+        Err(error) => findings.broken(error.to_string()),
+    }
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use super::super::consume::json;
-use super::Findings;
+use super::{Findings, entry};
+use crate::quorum::LOG_DIR;
 use crate::record::{BatchHeader, BatchView, HEADER_BYTES, open};
 use crate::types::{Offset, PartitionIndex, crc32c};
 
@@ -28,13 +29,17 @@ struct Sums {
     next: Offset,
     batches: u64,
     records: u64,
+    /// Batches are entries of the quorum's log.
+    is_quorum: bool,
 }
 
 /// Prints each batch.
 pub(super) fn inspect(path: &Path, records: bool, findings: &mut Findings) -> io::Result<()> {
     let size = path.metadata()?.len();
     let mut input = BufReader::with_capacity(256 * 1024, File::open(path)?);
-    let mut sums = Sums { position: 0, next: base_offset(path).unwrap_or_default(), batches: 0, records: 0 };
+    let is_quorum = path.parent().and_then(Path::file_name).is_some_and(|name| name == LOG_DIR);
+    let next = base_offset(path).unwrap_or_default();
+    let mut sums = Sums { position: 0, next, batches: 0, records: 0, is_quorum };
     let mut bytes = Vec::new();
     while sums.position < size {
         bytes.resize(HEADER_BYTES.min((size - sums.position) as usize), 0);
@@ -90,6 +95,11 @@ fn print_batch(batch: &BatchView<'_>, records: bool, sums: &mut Sums, findings: 
         let stored = batch.crc();
         findings
             .broken(format!("at {position}: the CRC of the batch is {stored:#010x}, its bytes give {computed:#010x}"));
+    } else if sums.is_quorum {
+        match entry::line(batch) {
+            Ok(line) => println!("    {line}"),
+            Err(sentence) => findings.broken(format!("at {position}: {sentence}")),
+        }
     } else {
         check_records(batch, records, position, findings);
     }
