@@ -9,7 +9,7 @@ from node import Node
 
 STEPS = {
     "js": ["codecs", "producers", "groups", "topics"],
-    "go": ["codecs", "producers", "groups", "next-groups", "topics", "offsets"],
+    "go": ["codecs", "producers", "groups", "next-groups", "topics", "offsets", "cluster"],
 }
 
 

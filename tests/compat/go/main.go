@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 var steps = map[string]func(context.Context, string){
@@ -23,6 +24,7 @@ var steps = map[string]func(context.Context, string){
 	"next-groups": nextGroups,
 	"topics":      topics,
 	"offsets":     offsets,
+	"cluster":     cluster,
 }
 
 func main() {
@@ -243,6 +245,21 @@ func topics(ctx context.Context, bootstrap string) {
 	for _, config := range configs.Configs {
 		check(config.Key != "retention.ms" || config.MaybeValue() == hour, "the retention given, not %s", config.MaybeValue())
 	}
+	longer, both := "7200000", "compact"
+	changes := []kadm.AlterConfig{
+		{Op: kadm.SetConfig, Name: "retention.ms", Value: &longer},
+		{Op: kadm.AppendConfig, Name: "cleanup.policy", Value: &both},
+	}
+	check(must(adm.AlterTopicConfigs(ctx, changes, "go-topics"))[0].Err == nil, "altered configurations")
+	altered := must(must(adm.DescribeTopicConfigs(ctx, "go-topics")).On("go-topics", nil))
+	for _, config := range altered.Configs {
+		check(config.Key != "retention.ms" || config.MaybeValue() == longer, "the new retention, not %s", config.MaybeValue())
+		check(config.Key != "cleanup.policy" || config.MaybeValue() == "delete,compact", "both, not %s", config.MaybeValue())
+	}
+	check(must(adm.AlterTopicConfigsState(ctx, []kadm.AlterConfig{{Name: "retention.ms", Value: &hour}}, "go-topics"))[0].Err == nil, "the whole set replaced")
+	nonsense := "nonsense"
+	wrong := must(adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "retention.ms", Value: &nonsense}}, "go-topics"))[0].Err
+	check(errors.Is(wrong, kerr.InvalidConfig), "INVALID_CONFIG, not %v", wrong)
 	brokers := must(adm.DescribeBrokerConfigs(ctx, 1))
 	check(len(brokers) == 1 && brokers[0].Err == nil && len(brokers[0].Configs) > 10, "a broker's configurations")
 	metadata := must(adm.BrokerMetadata(ctx))
@@ -293,4 +310,47 @@ func offsets(ctx context.Context, bootstrap string) {
 	check(must(adm.DeleteGroup(ctx, "go-lag")).Err == nil, "the group deleted")
 	_, err := adm.DeleteGroup(ctx, "go-lag")
 	check(errors.Is(err, kerr.GroupIDNotFound), "GROUP_ID_NOT_FOUND, not %v", err)
+}
+
+// cluster: records deleted, directories, producers, elections, reassignments, quotas, and what is not there.
+func cluster(ctx context.Context, bootstrap string) {
+	adm := admin(bootstrap)
+	defer adm.Close()
+	create(ctx, bootstrap, "go-cluster", 2)
+	produce(ctx, bootstrap, "go-cluster", 0, 20, 2)
+	here := kadm.TopicsSet{"go-cluster": {0: {}, 1: {}}}
+	producers := must(adm.DescribeProducers(ctx, here))
+	check(len(producers["go-cluster"].Partitions[0].ActiveProducers) == 1, "one idempotent producer, not %+v", producers)
+	before := kadm.Offsets{}
+	before.AddOffset("go-cluster", 0, 4, -1)
+	deleted := must(adm.DeleteRecords(ctx, before))
+	check(deleted["go-cluster"][0].Err == nil && deleted["go-cluster"][0].LowWatermark == 4, "a start of 4, not %+v", deleted)
+	var bytes int64
+	must(adm.DescribeAllLogDirs(ctx, here)).Each(func(directory kadm.DescribedLogDir) {
+		check(directory.Err == nil, "a directory, not %v", directory.Err)
+		bytes += directory.Size()
+	})
+	check(bytes > 0, "a size")
+	for _, partition := range must(adm.ElectLeaders(ctx, kadm.ElectPreferredReplica, here))["go-cluster"] {
+		check(errors.Is(partition.Err, kerr.ElectionNotNeeded), "ELECTION_NOT_NEEDED, not %v", partition.Err)
+	}
+	move := kadm.AlterPartitionAssignmentsReq{}
+	move.Assign("go-cluster", 0, []int32{1})
+	check(must(adm.AlterPartitionAssignments(ctx, move)).Error() == nil, "a reassignment to where it is")
+	check(len(must(adm.ListPartitionReassignments(ctx, here))) == 0, "nothing under way")
+	user := "go"
+	entity := kadm.ClientQuotaEntity{{Type: "client-id", Name: &user}}
+	quota := kadm.AlterClientQuotaEntry{Entity: entity, Ops: []kadm.AlterClientQuotaOp{{Key: "producer_byte_rate", Value: 1e6}}}
+	check(must(adm.AlterClientQuotas(ctx, []kadm.AlterClientQuotaEntry{quota}))[0].Err == nil, "a quota set")
+	asked := []kadm.DescribeClientQuotaComponent{{Type: "client-id", MatchName: &user, MatchType: kmsg.QuotasMatchTypeExact}}
+	quotas := must(adm.DescribeClientQuotas(ctx, true, asked))
+	check(len(quotas) == 1 && quotas[0].Values[0].Value == 1e6, "the quota, not %+v", quotas)
+	check(len(must(adm.DescribeUserSCRAMs(ctx))) == 0, "no users")
+	check(len(must(adm.ListTransactions(ctx, nil, nil))) == 0, "no transactions")
+	everything := kadm.NewACLs().AnyResource().Allow().AllowHosts().Operations().ResourcePatternType(kadm.ACLPatternAny)
+	for _, acls := range must(adm.DescribeACLs(ctx, everything)) {
+		check(errors.Is(acls.Err, kerr.SecurityDisabled), "SECURITY_DISABLED, not %v", acls.Err)
+	}
+	versions := must(adm.ApiVersions(ctx))
+	check(len(versions) == 1, "versions of one broker")
 }

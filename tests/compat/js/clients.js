@@ -169,6 +169,15 @@ const steps = {
       const resource = { type: ConfigResourceTypes.TOPIC, name: 'js-admin' }
       const { resources: [described] } = await admin.describeConfigs({ resources: [resource] })
       assert.equal(described.configEntries.find(one => one.configName === 'retention.ms').configValue, '3600000')
+      await admin.alterConfigs({ resources: [{ ...resource, configEntries: [{ name: 'retention.ms', value: '7200000' }] }] })
+      const { resources: [altered] } = await admin.describeConfigs({ resources: [resource] })
+      assert.equal(altered.configEntries.find(one => one.configName === 'retention.ms').configValue, '7200000')
+      await admin.deleteTopicRecords({ topic: 'js-admin', partitions: [{ partition: 0, offset: '4' }] })
+      assert.equal((await admin.fetchTopicOffsets('js-admin')).find(one => one.partition === 0).low, '4')
+      assert.deepEqual((await admin.listPartitionReassignments({ topics: [{ topic: 'js-admin', partitions: [0, 1, 2] }] })).topics, [])
+      await admin.alterPartitionReassignments({ topics: [{ topic: 'js-admin', partitionAssignment: [{ partition: 0, replicas: [1] }] }] })
+      const everything = { resourceType: 1, resourcePatternType: 1, operation: 1, permissionType: 1 }
+      await refused(() => admin.describeAcls(everything), 'SECURITY_DISABLED')
       await admin.deleteTopics({ topics: ['js-admin'] })
       assert.ok(!(await admin.listTopics()).includes('js-admin'))
     })
