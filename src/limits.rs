@@ -59,6 +59,18 @@ const _: () = assert!(SOCKET_READ_BYTES_MAX < RUNTIME_BYTES);
 /// What a znode costs above the bytes of its name and data.
 pub const ZNODE_BYTES: usize = 150;
 
+/// Ephemerals of a session that go in one step of the node's thread.
+pub const BURIED_AT_ONCE_MAX: usize = 1000;
+
+/// Operations of one multi of a ZooKeeper client: its step of the node's thread is not long either.
+pub const MULTI_OPS_MAX: usize = 8192;
+
+/// Transactions and ephemerals that one turn of the node's thread applies; what is left goes to the next.
+pub const APPLIED_PER_TURN_MAX: usize = 1000;
+
+/// Containers, TTL znodes and old notifications that one sweep looks for.
+pub const SWEPT_AT_ONCE_MAX: usize = 500;
+
 /// Partitions of one topic: what one transaction can create.
 pub const PARTITIONS_PER_TOPIC_MAX: usize = 1000;
 

@@ -205,7 +205,19 @@ fn read_zookeeper(
     let request = Cap { max: shares.message_bytes_max().min(shares.entry_bytes_max()) as i64, because: &budget };
     let digest = ["zookeeper.DigestAuthenticationProvider.superDigest", "DigestAuthenticationProvider.superDigest"];
     let super_digest = digest.map(|key| values.text(key).map(|assigned| assigned.value.trim().to_owned()));
+    if let Some(assigned) = values.text("enforceQuota")
+        && assigned.value.trim() == "false"
+    {
+        let source = assigned.source.clone();
+        let why = "hard limits under /zookeeper/quota always bind, soft ones are always only reported";
+        values.warnings.push(format!("{source}: enforceQuota=false is not used: {why}"));
+    }
     ZooKeeperConfig {
+        has_ttl: values.bool("extendedTypesEnabled"),
+        sweep_ms: values.int("znode.container.checkIntervalMs") as u64,
+        swept_per_minute: values.int("znode.container.maxPerMinute") as u64,
+        unused_container_ms: Some(values.int("znode.container.maxNeverUsedIntervalMs") as u64).filter(|&ms| ms > 0),
+        snapshots_kept: values.int("autopurge.snapRetainCount") as u8,
         words: values.text("4lw.commands.whitelist").map(|assigned| assigned.value.clone()).unwrap_or_default(),
         super_digest: super_digest.into_iter().flatten().next(),
         bind,

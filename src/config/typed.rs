@@ -151,6 +151,16 @@ pub struct ZooKeeperConfig {
     pub super_digest: Option<String>,
     /// `4lw.commands.whitelist`: words with commas between them, `*` for all.
     pub words: String,
+    /// `extendedTypesEnabled`: znodes may have a time to live.
+    pub has_ttl: bool,
+    /// `znode.container.checkIntervalMs`: between two sweeps.
+    pub sweep_ms: u64,
+    /// `znode.container.maxPerMinute`: znodes that sweeps remove.
+    pub swept_per_minute: u64,
+    /// `znode.container.maxNeverUsedIntervalMs`: age at which a container goes that never had a child; none: never.
+    pub unused_container_ms: Option<u64>,
+    /// `autopurge.snapRetainCount`: snapshots of the tree that are kept.
+    pub snapshots_kept: u8,
 }
 
 /// The MQTT door.

@@ -37,6 +37,7 @@ pub use stat::Stat;
 pub use tree::{Owner, Tree, TreeLimits, Znode};
 pub use txn::{Body, By, CreateMode, Op, OpResult, Outcome, TXN_VERSION, Txn, TxnError, TxnResult};
 
+use crate::limits::BURIED_AT_ONCE_MAX;
 use crate::types::{SessionId, Term, Timestamp, Zxid};
 
 /// The tree, its sessions and the view, of one node.
@@ -47,6 +48,15 @@ pub struct Coordinator {
     cluster: Cluster,
     last_zxid: Zxid,
     snapshot: Option<snapshot::Progress>,
+    burial: Option<Burial>,
+}
+
+/// A session that has ended and whose ephemerals are going.
+#[derive(Clone, Copy, Debug)]
+struct Burial {
+    session: SessionId,
+    time: Timestamp,
+    count: usize,
 }
 
 /// What one transaction changed, for those who act on it. Reused from call to call.
@@ -111,6 +121,7 @@ impl Coordinator {
             cluster: Cluster::default(),
             last_zxid: Zxid(0),
             snapshot: None,
+            burial: None,
         }
     }
 
@@ -146,25 +157,71 @@ impl Coordinator {
 
     /// Applies the stored form of a transaction that the quorum has committed. `zxid` is what `next_zxid` said, `time`
     /// the proposer's wall clock. Whatever the bytes are, this answers and consumes the zxid. `changes` is added to.
+    ///
+    /// The end of a session with more than `BURIED_AT_ONCE_MAX` ephemerals is not complete with this: while `is_burying`,
+    /// nothing else may be applied, and no snapshot begun, before `continue_burial` has given the result again.
     pub fn apply(&mut self, zxid: Zxid, time: Timestamp, txn: &[u8], changes: &mut Changes) -> TxnResult {
         self.last_zxid = zxid;
-        let first = changes.nodes.len();
-        let outcome = match Txn::decode(txn) {
-            Ok(txn) => Apply {
-                tree: &mut self.tree,
-                sessions: &mut self.sessions,
-                cluster: &self.cluster,
-                zxid,
-                time,
-                changed: &mut changes.nodes,
-                sessions_changed: &mut changes.sessions,
-            }
-            .run(txn),
-            Err(code) => Err(TxnError { failed_op: 0, code }),
+        let txn = match Txn::decode(txn) {
+            Ok(txn) => txn,
+            Err(code) => return TxnResult { zxid, time, outcome: Err(TxnError { failed_op: 0, code }) },
         };
+        let closing = if let Body::CloseSession { session } = txn.body { Some(session) } else { None };
+        let outcome = self.with_apply(zxid, time, changes, |apply| apply.run(txn));
+        if let Some(session) = closing.filter(|_| outcome.is_ok()) {
+            self.burial = Some(Burial { session, time, count: 0 });
+            if let Some(result) = self.continue_burial(changes) {
+                return result;
+            }
+        }
+        TxnResult { zxid, time, outcome }
+    }
+
+    /// True while a session's ephemerals are going.
+    pub fn is_burying(&self) -> bool {
+        self.burial.is_some()
+    }
+
+    /// The next of them go, at most `BURIED_AT_ONCE_MAX`; the transaction's result with the last.
+    pub fn continue_burial(&mut self, changes: &mut Changes) -> Option<TxnResult> {
+        let Burial { session, time, count } = self.burial.take()?;
+        let zxid = self.last_zxid;
+        let buried = self.with_apply(zxid, time, changes, |apply| {
+            let buried = apply.bury_ephemerals(session, BURIED_AT_ONCE_MAX);
+            if buried < BURIED_AT_ONCE_MAX {
+                apply.note_end(session);
+            }
+            buried
+        });
+        let count = count + buried;
+        if buried == BURIED_AT_ONCE_MAX {
+            self.burial = Some(Burial { session, time, count });
+            return None;
+        }
+        Some(TxnResult { zxid, time, outcome: Ok(Outcome::SessionClosed { ephemerals: count }) })
+    }
+
+    /// Changes the tree under one zxid, and then the view.
+    fn with_apply<T>(
+        &mut self,
+        zxid: Zxid,
+        time: Timestamp,
+        changes: &mut Changes,
+        act: impl FnOnce(&mut Apply<'_>) -> T,
+    ) -> T {
+        let first = changes.nodes.len();
+        let done = act(&mut Apply {
+            tree: &mut self.tree,
+            sessions: &mut self.sessions,
+            cluster: &self.cluster,
+            zxid,
+            time,
+            changed: &mut changes.nodes,
+            sessions_changed: &mut changes.sessions,
+        });
         if let Some(touched) = changes.nodes.get(first..) {
             self.cluster.update(&self.tree, touched, &mut changes.cluster);
         }
-        TxnResult { zxid, time, outcome }
+        done
     }
 }

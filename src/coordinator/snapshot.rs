@@ -218,7 +218,7 @@ impl Restore {
         self.tree.finish_restore(|id| sessions.get(id).is_some()).map_err(RestoreError::Invalid)?;
         self.sessions.set_count_max(self.limits.sessions);
         let cluster = Cluster::rebuild(&self.tree, &mut Vec::new());
-        Ok(Coordinator { tree: self.tree, sessions: self.sessions, cluster, last_zxid, snapshot: None })
+        Ok(Coordinator { tree: self.tree, sessions: self.sessions, cluster, last_zxid, snapshot: None, burial: None })
     }
 
     fn record(&mut self, record: Record<'_>) -> Result<(), &'static str> {

@@ -20,7 +20,8 @@ use super::metadata::{Metadata, quorum_config};
 use super::peers::Peers;
 use super::proposals::Purpose;
 use super::{
-    Completion, Duties, Engine, NewTopic, ProducerIds, Proposals, ProposeError, TopicCommands, Txn, TxnResult, Znodes,
+    Completion, Duties, Engine, NewTopic, ProducerIds, Proposals, ProposeError, Sweep, TopicCommands, Txn, TxnResult,
+    Znodes,
 };
 use crate::broker::replication::ReplicationConfig;
 use crate::broker::{Answer, Broker, BrokerLimits};
@@ -63,6 +64,7 @@ impl Engine {
         let metadata = Metadata::new(quorum, tree, &mut rng);
         let duties = Duties::new(config.node_id, endpoints(&config), &mut rng);
         let (memory, reads) = (accounts.groups.clone(), accounts.responses.clone());
+        let sweep = Sweep::new(&config.zookeeper);
         let znodes = Znodes::new(config.zookeeper.tick_ms, config.node_id, &mut rng);
         let coordination = Coordination::new(&config, memory, reads, Rng::new(rng.next()));
         Engine {
@@ -85,6 +87,7 @@ impl Engine {
             has_said_farewell: false,
             known_members: Vec::new(),
             follows_tree: false,
+            sweep,
             completions: Default::default(),
         }
     }
@@ -144,6 +147,7 @@ impl Engine {
         self.follow_brokers(now);
         self.touch_leader(now);
         self.leave_at_last(now, fx);
+        self.sweep_znodes(now);
         self.duties_wanted |= self.duties.next_deadline().is_some_and(|at| at <= now.mono);
         self.follow_metadata(now, fx);
         self.follow_broker(fx);
@@ -159,6 +163,7 @@ impl Engine {
             self.znodes.next_deadline(),
             self.peers.brokers.next_deadline(),
             self.leaving_until,
+            self.sweep.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -218,6 +223,7 @@ impl Engine {
         }
         self.tell_znode_events();
         self.follow_brokers(now);
+        self.sweep.look(now, self.metadata.is_leading(), self.metadata.coordinator().tree());
         if self.phase == Phase::Serving {
             self.duties_wanted |= self.duties.follow(self.metadata.is_leading(), self.metadata.quorum().leader());
             self.do_duties(now, fx);
@@ -249,6 +255,8 @@ impl Engine {
             Some(Purpose::Expiry(session)) => self.session_expired(now, session),
             Some(Purpose::BrokerExpiry(session)) => self.peers.brokers.ended(session),
             Some(Purpose::Farewell) => self.said_farewell(),
+            // What was not due any more stays, what was lost is found by the next sweep.
+            Some(Purpose::Sweep) => {}
             None => {}
         }
     }

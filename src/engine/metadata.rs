@@ -14,9 +14,9 @@ use super::forwarding::Forwarding;
 use super::peers::{EngineMessage, Refusal, lines_crc, wrap};
 use super::{ProposeError, Waiter};
 use crate::config::Config;
-use crate::coordinator::{Change, Changes, Coordinator, Restore, TreeLimits, Txn, TxnResult};
+use crate::coordinator::{Change, Changes, Coordinator, Outcome, Restore, TreeLimits, Txn, TxnResult};
 use crate::effect::{Channel, DiskDone, DiskError, Effect, Effects};
-use crate::limits::{QUORUM_LOG_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
+use crate::limits::{APPLIED_PER_TURN_MAX, BURIED_AT_ONCE_MAX, QUORUM_LOG_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 use crate::memory::Account;
 use crate::metrics::METRICS;
 use crate::quorum::{
@@ -66,7 +66,22 @@ pub(super) struct Metadata {
     is_snapshot_running: bool,
     /// Stop after each result, so that it is told before the next transaction is applied.
     is_stepwise: bool,
+    /// What may still be applied in this turn.
+    budget: usize,
+    /// Something waits for the next turn, since then.
+    yielded: Option<Instant>,
+    /// Whose transaction is being completed: a session with many ephemerals.
+    burying: Option<Proposer>,
     is_stopped: bool,
+}
+
+/// Who has proposed a transaction.
+#[derive(Clone, Copy, Debug)]
+struct Proposer {
+    /// The life and the sequence of a member that has forwarded it.
+    origin: Option<(u64, u64)>,
+    /// This node, in this life.
+    proposal: Option<ProposalId>,
 }
 
 /// How a node's quorum is made from its configuration.
@@ -80,6 +95,7 @@ pub(super) fn quorum_config(config: &Config, account: Account, clock_floor: Time
         election_ticks: ELECTION_TICKS,
         account,
         log_bytes_max: QUORUM_LOG_BYTES_MAX,
+        snapshots_kept: config.zookeeper.snapshots_kept,
         clock_floor,
     }
 }
@@ -110,6 +126,9 @@ impl Metadata {
             is_recovered: false,
             is_snapshot_running: false,
             is_stepwise: false,
+            budget: APPLIED_PER_TURN_MAX,
+            yielded: None,
+            burying: None,
             is_stopped: false,
         }
     }
@@ -328,6 +347,8 @@ impl Metadata {
 
     /// Everything proposed in this turn goes to the disk together.
     pub fn turn_end(&mut self, now: Now, fx: &mut Effects) {
+        self.budget = APPLIED_PER_TURN_MAX;
+        self.yielded = None;
         self.follow(now, fx);
         self.quorum.turn_end(now, fx);
         self.follow(now, fx);
@@ -359,7 +380,7 @@ impl Metadata {
 
     /// When `on_time` should be called.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.quorum.next_deadline(), self.forwarding.next_deadline()].into_iter().flatten().min()
+        [self.quorum.next_deadline(), self.forwarding.next_deadline(), self.yielded].into_iter().flatten().min()
     }
 
     /// Notes everything for a clean end; `is_stopped` tells when that is done.
@@ -383,6 +404,16 @@ impl Metadata {
             self.follow_leader(now, fx);
             if self.is_stepwise && !self.results.is_empty() {
                 return; // somebody looks at the tree as this result left it
+            }
+            if self.budget == 0 {
+                self.yielded = Some(now.mono);
+                return; // a long step would keep everybody else waiting
+            }
+            if self.coordinator.is_burying() {
+                self.budget = self.budget.saturating_sub(BURIED_AT_ONCE_MAX);
+                let result = self.coordinator.continue_burial(&mut self.changes);
+                self.finish_burial(result);
+                continue;
             }
             let Some(event) = self.quorum.next_event(now, fx) else { return };
             if let Err(sentence) = self.happened(now, event, fx) {
@@ -474,25 +505,47 @@ impl Metadata {
                 tracing::warn!("the znode {path} means nothing to a broker: {why}");
             }
         }
+        self.budget = self.budget.saturating_sub(weight(&result));
         if !self.is_recovered {
             self.changes = Changes::default();
         }
-        match origin {
+        let proposer = Proposer { origin, proposal: committed.proposal };
+        if self.coordinator.is_burying() {
+            self.burying = Some(proposer);
+        } else {
+            self.settle(proposer, result);
+        }
+        if zxid.count() >= TERM_TXNS_MAX {
+            self.quorum.renew_term(now, fx);
+        }
+        Ok(())
+    }
+
+    fn finish_burial(&mut self, result: Option<TxnResult>) {
+        if !self.is_recovered {
+            self.changes = Changes::default();
+        }
+        if let Some(result) = result
+            && let Some(proposer) = self.burying.take()
+        {
+            self.settle(proposer, result);
+        }
+    }
+
+    /// Tells whoever has proposed it.
+    fn settle(&mut self, proposer: Proposer, result: TxnResult) {
+        match proposer.origin {
             Some((life, sequence)) if life == self.forwarding.life => {
                 if let Some(token) = self.forwarding.settle(sequence) {
                     self.results.push_back((token, Ok(result)));
                 }
             }
             _ => {
-                if let Some(proposal) = committed.proposal {
+                if let Some(proposal) = proposer.proposal {
                     self.answer(proposal, Ok(result));
                 }
             }
         }
-        if zxid.count() >= TERM_TXNS_MAX {
-            self.quorum.renew_term(now, fx);
-        }
-        Ok(())
     }
 
     fn answer(&mut self, proposal: ProposalId, result: Result<TxnResult, ProposeError>) {
@@ -526,4 +579,14 @@ fn header(version: u8, now: Now) -> Vec<u8> {
     bytes.push(version);
     bytes.extend_from_slice(&now.wall.0.to_be_bytes());
     bytes
+}
+
+/// What a transaction counts of a turn's budget.
+fn weight(result: &TxnResult) -> usize {
+    match &result.outcome {
+        Ok(Outcome::Multi(results)) => results.len().max(1),
+        Ok(Outcome::SessionClosed { ephemerals }) => 1 + ephemerals,
+        Ok(_) => 1,
+        Err(error) => 1 + error.failed_op,
+    }
 }

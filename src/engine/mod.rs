@@ -14,6 +14,7 @@ mod completion;
 mod metadata;
 mod protocol;
 mod replication;
+mod sweep;
 mod configs;
 mod duties;
 mod ensemble;
@@ -69,6 +70,7 @@ use metadata::Metadata;
 use peers::Peers;
 use producer_ids::ProducerIds;
 use proposals::{Proposals, Purpose};
+use sweep::Sweep;
 use topic_commands::{Around, Step, TopicCommands};
 use znodes::Znodes;
 
@@ -98,6 +100,7 @@ pub struct Engine {
     /// The members that the tree names, once it is followed.
     known_members: Vec<crate::config::Member>,
     follows_tree: bool,
+    sweep: Sweep,
     completions: VecDeque<(Waiter, Completion)>,
 }
 

@@ -31,6 +31,8 @@ pub(super) enum Purpose {
     BrokerExpiry(SessionId),
     /// The end of this broker's own session, at a clean stop.
     Farewell,
+    /// The end of a znode that the sweep found.
+    Sweep,
 }
 
 /// Proposals under way.

@@ -95,6 +95,8 @@ pub struct QuorumConfig {
     pub account: Account,
     /// The log may grow so much before a snapshot is taken, or by the size of the last snapshot if that is more.
     pub log_bytes_max: u64,
+    /// Complete snapshots that are kept, at least one; the next is written beside them.
+    pub snapshots_kept: u8,
     /// No true time is earlier.
     pub clock_floor: Timestamp,
 }

@@ -7,7 +7,8 @@
 //! end:    length 0 (4)  number of slices (4)  CRC-32C of all slices' CRCs (4)
 //! ```
 //!
-//! Two files take turns; which one is current says `quorum-state`, so that a half-written one is never read. Integers
+//! The files (`QuorumConfig::snapshots_kept` and one) take turns; which one is current says `quorum-state`, so that a
+//! half-written one is never read. Integers
 //! are big-endian.
 
 use std::sync::Arc;

@@ -58,7 +58,8 @@ impl Quorum {
         if is_under_way || self.applied == 0 || previous.is_some_and(|previous| previous.index >= self.applied) {
             return false;
         }
-        let slot = previous.map_or(0, |previous| 1 - previous.slot.min(1));
+        let files = self.config.snapshots_kept.clamp(1, u8::MAX - 1) + 1;
+        let slot = previous.map_or(0, |previous| previous.slot.wrapping_add(1) % files);
         let (writer, header) = SnapshotWriter::begin(self.applied, term, slot);
         let snapshots = &mut self.snapshots;
         (snapshots.writer, snapshots.is_writing, snapshots.is_ending) = (Some(writer), true, false);

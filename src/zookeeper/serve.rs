@@ -195,6 +195,7 @@ impl Shared {
             return self.read(now, connection, xid, opcode, body, engine, fx);
         }
         let planned = match &request {
+            Ok(Request::Create(Opcode::CreateTtl, _)) if !self.settings.has_ttl => Err(Code::UNIMPLEMENTED),
             Ok(request) => handlers::transaction(request),
             Err(DecodeError::Malformed | DecodeError::UnknownOpcode(_)) => Err(Code::MARSHALLING_ERROR),
         };

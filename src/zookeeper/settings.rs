@@ -19,6 +19,8 @@ pub struct Settings {
     pub super_digest: Option<String>,
     /// `4lw.commands.whitelist`.
     pub words: Whitelist,
+    /// `extendedTypesEnabled`: znodes may have a time to live.
+    pub has_ttl: bool,
 }
 
 impl Settings {
@@ -32,6 +34,7 @@ impl Settings {
             frame_bytes_max: zookeeper.request_bytes_max.min(accounts.kafka_requests.limit_bytes()),
             connections_per_address_max: zookeeper.connections_per_address_max,
             super_digest: zookeeper.super_digest.clone(),
+            has_ttl: zookeeper.has_ttl,
             words: Whitelist::parse(&zookeeper.words).0,
         }
     }

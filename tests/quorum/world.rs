@@ -121,6 +121,7 @@ impl World {
             election_ticks: 8,
             account: self.account.clone(),
             log_bytes_max: self.log_bytes_max,
+            snapshots_kept: 1,
             clock_floor: Timestamp(1_700_000_000_000),
         };
         let mut quorum = Quorum::new(config, Rng::new(self.rng.next()));

@@ -103,6 +103,22 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "another name of DigestAuthenticationProvider.superDigest",
     ),
+    key("extendedTypesEnabled", Kind::Bool, "true", "znodes may have a time to live"),
+    key("enforceQuota", Kind::Bool, "true", "hard limits under /zookeeper/quota bind ZooKeeper clients"),
+    key(
+        "znode.container.checkIntervalMs",
+        Kind::Int { min: 10, max: I32_MAX },
+        "60000",
+        "between two sweeps of containers",
+    ),
+    key("znode.container.maxPerMinute", Kind::Int { min: 1, max: 1_000_000 }, "10000", "znodes that sweeps remove"),
+    key(
+        "znode.container.maxNeverUsedIntervalMs",
+        Kind::Int { min: 0, max: I32_MAX },
+        "0",
+        "age at which a container goes that never had a child; 0: never",
+    ),
+    key("autopurge.snapRetainCount", Kind::Int { min: 1, max: 100 }, "1", "snapshots of the tree that are kept"),
     key("4lw.commands.whitelist", Kind::Text, "srvr,stat", "four-letter words that are answered; *: all"),
     // MQTT's door.
     key("mqtt.listeners", Kind::Text, "", "where MQTT clients connect: tcp://HOST:PORT[,...]; none: nowhere"),

@@ -119,12 +119,12 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// The session and everything that lived with it; `None` when it is not alive.
-    fn end_session(&mut self, id: SessionId) -> Option<usize> {
-        self.sessions.close(id)?;
-        let ephemerals = self.bury_ephemerals(id);
-        self.sessions_changed.push(SessionChange { session: id, began: None, zxid: self.zxid });
-        Some(ephemerals)
+    /// A broker's session and everything that lived with it, which is little.
+    fn end_session(&mut self, id: SessionId) {
+        if self.sessions.close(id).is_some() {
+            self.bury_ephemerals(id, usize::MAX);
+            self.note_end(id);
+        }
     }
 
     fn stat(&self, index: Index) -> super::Stat {

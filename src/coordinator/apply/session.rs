@@ -1,9 +1,9 @@
 //! `Body::CreateSession` and `Body::CloseSession`.
 
 use super::Apply;
-use crate::coordinator::ErrorCode;
 use crate::coordinator::sessions::Session;
 use crate::coordinator::txn::Outcome;
+use crate::coordinator::{ErrorCode, SessionChange};
 use crate::types::SessionId;
 
 impl Apply<'_> {
@@ -13,19 +13,24 @@ impl Apply<'_> {
     }
 
     pub(super) fn close_session(&mut self, session: SessionId) -> Result<Outcome, ErrorCode> {
-        let ephemerals = self.end_session(session).ok_or(ErrorCode::SessionExpired)?;
-        Ok(Outcome::SessionClosed { ephemerals })
+        self.sessions.close(session).ok_or(ErrorCode::SessionExpired)?;
+        // Its ephemerals go in slices: see `Coordinator::continue_burial`.
+        Ok(Outcome::SessionClosed { ephemerals: 0 })
     }
 
-    /// Everything that lived with the session goes, in the same zxid.
-    pub(super) fn bury_ephemerals(&mut self, session: SessionId) -> usize {
-        let mut count = 0;
-        loop {
+    /// What lived with the session goes, at most `count_max` znodes, all in the same zxid.
+    pub(in crate::coordinator) fn bury_ephemerals(&mut self, session: SessionId, count_max: usize) -> usize {
+        for count in 0..count_max {
             let first = self.tree.owned_by(session.0).next();
             let Some(index) = first else { return count };
             let Some(path) = self.tree.znode(index).map(|znode| znode.path()) else { return count };
             self.bury(path, index);
-            count += 1;
         }
+        count_max
+    }
+
+    /// The session and all that lived with it are gone.
+    pub(in crate::coordinator) fn note_end(&mut self, session: SessionId) {
+        self.sessions_changed.push(SessionChange { session, began: None, zxid: self.zxid });
     }
 }

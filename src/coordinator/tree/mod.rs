@@ -120,6 +120,11 @@ impl Tree {
         self.owned_by(session.0).filter_map(|index| self.znode(index))
     }
 
+    /// True when there is a container or a TTL znode.
+    pub fn has_sweepable(&self) -> bool {
+        self.owned.contains_key(&CONTAINER) || self.owned.contains_key(&TTL)
+    }
+
     /// Containers and TTL znodes, in no order: what the sweep looks at.
     pub fn sweepable(&self) -> impl Iterator<Item = Znode<'_>> {
         self.owned_by(CONTAINER).chain(self.owned_by(TTL)).filter_map(|index| self.znode(index))

@@ -28,7 +28,7 @@ use super::errors::Code;
 use super::watches::{Kinds, Watches};
 use crate::engine::Engine;
 use crate::engine::znodes::{Body, Id, Op, Znode, acl, permits};
-use crate::limits::ZOOKEEPER_REPLY_COPIED_BYTES_MAX;
+use crate::limits::{MULTI_OPS_MAX, ZOOKEEPER_REPLY_COPIED_BYTES_MAX};
 use crate::memory::{Account, Grant};
 use crate::types::{ConnId, SessionId};
 
@@ -168,6 +168,7 @@ pub fn is_write(opcode: Opcode) -> bool {
 /// What a write proposes, or why it is refused, which takes a zxid as well.
 pub fn transaction(request: &Request<'_>) -> Result<Body, Code> {
     match request {
+        Request::Multi(ops) if ops.len() > MULTI_OPS_MAX => Err(Code::BAD_ARGUMENTS),
         Request::Multi(ops) => Ok(multi::body(ops)),
         // What servers ask of each other: refused as ZooKeeper refuses what is not well-formed.
         Request::Internal(Opcode::DeleteContainer) => Err(Code::BAD_ARGUMENTS),
