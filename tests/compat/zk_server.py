@@ -103,7 +103,7 @@ class Ours(Node):
     """A node, by the names that `Reference` has."""
 
     def __init__(self, directory, *settings):
-        super().__init__(directory, "clientPort=0", "4lw.commands.whitelist=*", *settings)
+        super().__init__(directory, "4lw.commands.whitelist=*", *settings)
 
     @property
     def address(self):
