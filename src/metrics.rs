@@ -84,6 +84,12 @@ pub struct DiskMetrics {
     pub round_batches: Histogram,
     /// Rounds that went through the journal, syncing one file for many partitions.
     pub rounds_journalled: Counter,
+    /// Bytes that finished compactions read.
+    pub compacted_bytes_read: Counter,
+    /// Bytes that finished compactions wrote.
+    pub compacted_bytes_written: Counter,
+    /// Records that finished compactions removed.
+    pub compacted_records_removed: Counter,
     /// 1 while the disk is too full to take records.
     pub full: Gauge,
     /// Room left on the disk of the topics' files.
@@ -338,6 +344,9 @@ impl Metrics {
                 round_bytes: Histogram::new(&SIZE_BOUNDS),
                 round_batches: Histogram::new(&SIZE_BOUNDS),
                 rounds_journalled: Counter::new(),
+                compacted_bytes_read: Counter::new(),
+                compacted_bytes_written: Counter::new(),
+                compacted_records_removed: Counter::new(),
                 full: Gauge::new(),
                 free_bytes: Gauge::new(),
                 total_bytes: Gauge::new(),
@@ -384,6 +393,21 @@ impl Metrics {
                 "tern_disk_rounds_journalled_total",
                 "Write rounds that went through the journal.",
                 Counter(disk.rounds_journalled.get()),
+            ),
+            (
+                "tern_compaction_read_bytes_total",
+                "Bytes that finished compactions read.",
+                Counter(disk.compacted_bytes_read.get()),
+            ),
+            (
+                "tern_compaction_written_bytes_total",
+                "Bytes that finished compactions wrote.",
+                Counter(disk.compacted_bytes_written.get()),
+            ),
+            (
+                "tern_compaction_removed_records_total",
+                "Records that finished compactions removed.",
+                Counter(disk.compacted_records_removed.get()),
             ),
             ("tern_disk_full", "1 while the disk is too full to take records.", Gauge(disk.full.get())),
             ("tern_disk_free_bytes", "Room left on the disk of the topics' files.", Gauge(disk.free_bytes.get())),

@@ -14,6 +14,8 @@ pub enum BatchFault {
     /// Well formed, but not allowed from a client: not exactly one batch, no records, a control batch, a record count
     /// that disagrees with the last offset delta.
     Forbidden,
+    /// A record without a key, in a topic that keeps the last record of each key.
+    NoKey,
     /// A codec that nobody knows, or one the request's version may not carry.
     UnknownCodec,
     /// A timestamp further from the broker's clock than the topic allows.
@@ -78,6 +80,7 @@ impl std::fmt::Display for AppendError {
             AppendError::BadBatch(BatchFault::Forbidden) => {
                 f.write_str("the record batch is not one a client may send")
             }
+            AppendError::BadBatch(BatchFault::NoKey) => f.write_str("a compacted topic takes no record without a key"),
             AppendError::BadBatch(BatchFault::UnknownCodec) => f.write_str("the compression codec is not allowed here"),
             AppendError::BadBatch(BatchFault::TimestampOutOfBounds) => {
                 f.write_str("a timestamp lies too far from the broker's clock")

@@ -14,8 +14,12 @@ use super::{Acks, Answer, AppendError, AppendedAt, BatchFault, Broker, Partition
 use crate::config::TimestampType;
 use crate::log;
 use crate::memory::Grant;
-use crate::record::{BatchInfo, NewRecord, RecordError, set_max_timestamp, validate_produced};
+use crate::record::{BatchInfo, NewRecord, RecordError, all_have_keys, set_max_timestamp, validate_produced};
 use crate::types::{Now, Offset, Timestamp};
+
+/// Compressed batches of compacted topics are opened so far, to see whether their records have keys: this is the
+/// runtime's thread. What slips through is removed by compaction.
+const KEYS_BYTES_MAX: usize = 64 * 1024;
 
 const NO_TIME: Timestamp = Timestamp(-1);
 
@@ -38,6 +42,12 @@ impl Broker {
             .map_err(|error| fault(error, settings.message_bytes_max))?;
         if info.transactional {
             return Err(BatchFault::Forbidden.into());
+        }
+        if settings.is_compacted {
+            let mut scratch = Vec::new();
+            if !all_have_keys(&batch, &mut scratch, KEYS_BYTES_MAX) {
+                return Err(BatchFault::NoKey.into());
+            }
         }
         let (timestamp, log_append_time) = self.stamp(now, &settings, &info, &mut batch)?;
         let produced = produced(&info);
@@ -175,7 +185,7 @@ impl Broker {
         let partition = self.partitions.get_mut(key).ok_or(AppendError::UnknownPartition)?;
         let log = partition.appendable(Acks::All)?;
         if partition.settings.is_compacted && record.key.is_none() {
-            return Err(AppendError::from(BatchFault::Forbidden).into());
+            return Err(AppendError::from(BatchFault::NoKey).into());
         }
         let message_bytes_max = partition.settings.message_bytes_max;
         if partition.open_batch.is_none() {

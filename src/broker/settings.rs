@@ -6,7 +6,7 @@
 use super::topic_keys::{self, TOPIC_KEYS, TopicKey};
 use crate::config::{TimestampType, TopicDefaults};
 use crate::coordinator::cluster::{Cluster, ConfigMap};
-use crate::log::{LogConfig, SEGMENT_BYTES_MAX};
+use crate::log::{CompactionConfig, LogConfig, SEGMENT_BYTES_MAX};
 use crate::types::NodeId;
 
 /// The effective configuration of one topic.
@@ -42,6 +42,7 @@ impl TopicSettings {
         let values = Values { set, overrides, defaults };
         let policies = values.text("cleanup.policy");
         let is_deleted = topic_keys::list(&policies).any(|policy| policy == "delete");
+        let is_compacted = topic_keys::list(&policies).any(|policy| policy == "compact");
         let bound = |name: &str| Some(values.number(name)).filter(|&value| value < i64::MAX);
         let retention = |name: &str| u64::try_from(values.number(name)).ok().filter(|_| is_deleted);
         TopicSettings {
@@ -54,7 +55,7 @@ impl TopicSettings {
             timestamp_after_ms_max: bound("message.timestamp.after.max.ms"),
             min_insync_replicas: values.number("min.insync.replicas").max(1) as usize,
             is_deleted,
-            is_compacted: topic_keys::list(&policies).any(|policy| policy == "compact"),
+            is_compacted,
             log: LogConfig {
                 segment_bytes: values.number("segment.bytes").clamp(14, SEGMENT_BYTES_MAX as i64) as u32,
                 segment_ms: values.number("segment.ms").max(1) as u64,
@@ -64,6 +65,13 @@ impl TopicSettings {
                 flush_messages: values.number("flush.messages").max(1) as u64,
                 flush_ms: bound("flush.ms").map(|ms| ms as u64),
                 producers: true,
+                compaction: is_compacted.then(|| CompactionConfig {
+                    min_lag_ms: values.number("min.compaction.lag.ms").max(0) as u64,
+                    max_lag_ms: bound("max.compaction.lag.ms").map(|ms| ms as u64),
+                    dirty_parts_per_million: values.millionths("min.cleanable.dirty.ratio"),
+                    tombstones_ms: values.number("delete.retention.ms").max(0) as u64,
+                    producers_ms: defaults.producer_expiration_ms,
+                }),
                 ..LogConfig::default()
             },
         }
@@ -98,6 +106,11 @@ impl Values<'_> {
 
     fn number(&self, name: &str) -> i64 {
         self.text(name).parse().unwrap_or_default()
+    }
+
+    /// A fraction from 0 to 1.
+    fn millionths(&self, name: &str) -> u32 {
+        (self.text(name).parse::<f64>().unwrap_or_default().clamp(0.0, 1.0) * 1e6) as u32
     }
 }
 
@@ -166,6 +179,16 @@ mod tests {
     fn compact() {
         let compacted = settings(&[("cleanup.policy", "compact"), ("retention.bytes", "1")]);
         assert_eq!((compacted.log.retention_ms, compacted.log.retention_bytes), (None, None));
+        let expected = CompactionConfig {
+            min_lag_ms: 0,
+            max_lag_ms: None,
+            dirty_parts_per_million: 500_000,
+            tombstones_ms: 86_400_000,
+            producers_ms: 86_400_000,
+        };
+        assert_eq!(compacted.log.compaction, Some(expected));
+        let eager = settings(&[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01")]).log.compaction;
+        assert_eq!(eager.map(|eager| eager.dirty_parts_per_million), Some(10_000));
         assert!(compacted.is_compacted && settings(&[("cleanup.policy", "delete,compact")]).is_compacted);
     }
 }

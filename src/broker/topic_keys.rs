@@ -187,7 +187,7 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         synonym: Some("log.cleaner.delete.retention.ms"),
         documentation: "How long a compacted topic keeps the tombstones of deleted keys.",
         allowed: Allowed::Long(0),
-        default: |_| "86400000".into(),
+        default: |defaults| defaults.compaction.tombstones_ms.to_string(),
     },
     TopicKey {
         name: "file.delete.delay.ms",
@@ -236,7 +236,7 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         synonym: Some("log.cleaner.max.compaction.lag.ms"),
         documentation: "A record of a compacted topic is compacted after so long at the latest.",
         allowed: Allowed::Long(1),
-        default: |_| NEVER.into(),
+        default: |defaults| or_never(defaults.compaction.max_lag_ms),
     },
     TopicKey {
         name: "max.message.bytes",
@@ -275,14 +275,14 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         synonym: Some("log.cleaner.min.cleanable.ratio"),
         documentation: "Which share of a compacted log must be uncompacted before it is worth another round.",
         allowed: Allowed::Fraction,
-        default: |_| "0.5".into(),
+        default: |defaults| (defaults.compaction.dirty_parts_per_million as f64 / 1e6).to_string(),
     },
     TopicKey {
         name: "min.compaction.lag.ms",
         synonym: Some("log.cleaner.min.compaction.lag.ms"),
         documentation: "A record of a compacted topic stays uncompacted for at least so long.",
         allowed: Allowed::Long(0),
-        default: |_| "0".into(),
+        default: |defaults| defaults.compaction.min_lag_ms.to_string(),
     },
     TopicKey {
         name: "min.insync.replicas",

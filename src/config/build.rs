@@ -141,7 +141,7 @@ fn read_memory(values: &mut Values<'_>, members: &[Member]) -> MemoryConfig {
 }
 
 /// How a warning names the budget.
-fn budget_name(budget_bytes: usize) -> String {
+pub(super) fn budget_name(budget_bytes: usize) -> String {
     format!("memory.budget={}", Size(budget_bytes as i64))
 }
 
@@ -292,6 +292,7 @@ fn read_topics(values: &mut Values<'_>, kafka: &KafkaConfig, memory: &MemoryConf
             _ => TimestampType::CreateTime,
         },
         producer_expiration_ms: values.int("producer.id.expiration.ms") as u64,
+        compaction: super::compaction::read_compaction(values, memory, shares),
     }
 }
 

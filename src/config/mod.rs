@@ -14,6 +14,7 @@ mod layers;
 mod values;
 mod shares;
 mod ensemble;
+mod compaction;
 mod groups;
 mod listeners;
 mod build;

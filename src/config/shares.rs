@@ -26,6 +26,8 @@ pub struct Shares {
     pub quorum_bytes: usize,
     /// Consumer groups, their members and offsets.
     pub group_bytes: usize,
+    /// What compaction knows of keys, and what it compresses with.
+    pub compaction_bytes: usize,
     /// Kernel socket buffers beyond the least that each connection has.
     pub kernel_bytes: usize,
     /// Watches of ZooKeeper clients.
@@ -96,7 +98,7 @@ impl Shares {
     pub fn new(memory: &MemoryConfig) -> Shares {
         let variable = variable_bytes(memory.budget_bytes);
         let (quorum_bytes, kernel_bytes, group_bytes) = (variable / 64 * 3, variable / 32 * 3, variable / 16);
-        let watch_bytes = variable / 64;
+        let (watch_bytes, compaction_bytes) = (variable / 64, variable / 64);
         let peer_bytes = if memory.peers > 0 { variable / 12 } else { 0 };
         // On 32 bits even a product may overflow: what cannot be counted leaves nothing to flow.
         let taken = [
@@ -109,6 +111,7 @@ impl Shares {
             group_bytes,
             watch_bytes,
             peer_bytes,
+            compaction_bytes,
         ];
         let sixteenth = taken.into_iter().fold(variable, usize::saturating_sub) / 16;
         Shares {
@@ -117,6 +120,7 @@ impl Shares {
             group_bytes,
             kernel_bytes,
             watch_bytes,
+            compaction_bytes,
             kafka_request_bytes: sixteenth * 6,
             response_bytes: sixteenth * 5,
             mqtt_frame_bytes: sixteenth,

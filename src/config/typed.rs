@@ -228,6 +228,29 @@ pub struct TopicDefaults {
     pub timestamp_type: TimestampType,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: u64,
+    /// `log.cleaner.*`.
+    pub compaction: CompactionDefaults,
+}
+
+/// How topics are compacted. Names in brackets are those of topic configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompactionDefaults {
+    /// `log.cleaner.enable`.
+    pub is_enabled: bool,
+    /// `log.cleaner.dedupe.buffer.size`: the most, as far as there is memory.
+    pub map_bytes: usize,
+    /// `log.cleaner.io.max.bytes.per.second`; none: no bound.
+    pub bytes_per_second: Option<u64>,
+    /// `log.cleaner.backoff.ms`.
+    pub backoff_ms: u64,
+    /// `log.cleaner.min.cleanable.ratio` (`min.cleanable.dirty.ratio`), in millionths.
+    pub dirty_parts_per_million: u32,
+    /// `log.cleaner.min.compaction.lag.ms` (`min.compaction.lag.ms`).
+    pub min_lag_ms: u64,
+    /// `log.cleaner.max.compaction.lag.ms` (`max.compaction.lag.ms`); none: no bound.
+    pub max_lag_ms: Option<u64>,
+    /// `log.cleaner.delete.retention.ms` (`delete.retention.ms`).
+    pub tombstones_ms: u64,
 }
 
 /// `cleanup.policy`: one of the two, or both.

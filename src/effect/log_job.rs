@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DiskError, LogDir, Root};
+use super::{Compaction, DiskError, LogDir, Root, SliceEnd, SwapJob, Swapped};
 use crate::memory::Grant;
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
@@ -35,6 +35,10 @@ pub enum LogJob {
     Delete(DeleteJob),
     /// Releases the reserve, or looks whether there is room to set it aside again.
     Space(SpaceJob),
+    /// One slice of a compaction.
+    Compact(Box<Compaction>),
+    /// Swaps in what a compaction copied.
+    Swap(SwapJob),
 }
 
 /// What a job of the log answered.
@@ -56,6 +60,10 @@ pub enum LogDone {
     Truncated(Box<OpenedLog>),
     /// To `Space`.
     Space { free_bytes: u64, reserve_held: bool },
+    /// To `Compact`: the run itself, and how its slice ended.
+    Compacted(Box<Compaction>, SliceEnd),
+    /// To `Swap`.
+    Swapped(Swapped),
 }
 
 /// Places and sizes of the files that belong to a root rather than to one log.
@@ -84,6 +92,8 @@ pub struct LogMarks {
     pub recovery_point: Offset,
     /// Nothing below is served.
     pub log_start: Offset,
+    /// Compaction went so far: below it every key stands once.
+    pub compacted: Offset,
 }
 
 /// Answer to `StartJob`.
@@ -171,6 +181,8 @@ pub struct OpenedLog {
     pub epochs: Vec<(LeaderEpoch, Offset)>,
     /// Journal records with a lower sequence number are none of this log.
     pub journal_floor: u64,
+    /// Journal records of segments with a lower base are none of this log.
+    pub journal_base: Offset,
     /// What the broker last said about producers, and the offset up to which it holds.
     pub producer_snapshot: Option<(Offset, Bytes)>,
     /// The last batches of each producer at or above that offset, ascending.

@@ -3,12 +3,14 @@
 //! Invariants: effects are carried out in order; each `Disk` is answered by exactly one `Input::Disk` with its ticket;
 //! an effect for a connection that is gone is dropped by the shell without a word.
 
+mod compaction;
 mod disk;
 mod log_job;
 mod peer;
 
 use bytes::Bytes;
 
+pub use compaction::*;
 pub use disk::*;
 pub use log_job::*;
 pub use peer::*;

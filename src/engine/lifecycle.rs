@@ -29,7 +29,7 @@ use crate::config::{CleanupPolicy, Config, TopicToCreate};
 use crate::coordinator::cluster::Endpoint;
 use crate::coordinator::{Change, TreeLimits, builders};
 use crate::effect::{DiskDone, DiskError, Effect, Effects};
-use crate::log::{Logs, LogsConfig};
+use crate::log::{CleanerConfig, Logs, LogsConfig};
 use crate::memory::Accounts;
 use crate::types::{Instant, Now, Rng, Ticket, Timestamp};
 
@@ -54,7 +54,16 @@ impl Engine {
     /// never be the same for two lives of a node.
     pub fn new(config: Arc<Config>, accounts: &Accounts, clock_floor: Timestamp, seed: u64) -> Engine {
         let mut rng = Rng::new(seed);
-        let logs = Logs::new(LogsConfig::topics(clock_floor));
+        let mut logs = Logs::new(LogsConfig::topics(clock_floor));
+        let compaction = &config.topics.compaction;
+        if compaction.is_enabled {
+            let cleaner = CleanerConfig {
+                bytes_per_second: compaction.bytes_per_second,
+                map_bytes: compaction.map_bytes,
+                backoff_ms: compaction.backoff_ms,
+            };
+            logs.compact_with(cleaner, accounts.compaction.clone(), accounts.responses.clone());
+        }
         let limits = BrokerLimits::new(&config.memory);
         let ingest = accounts.mqtt_batches.clone();
         let replication = ReplicationConfig { lag_max: Duration::from_millis(config.topics.replica_lag_ms) };

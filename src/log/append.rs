@@ -74,8 +74,9 @@ impl Logs {
         append_time: Timestamp,
     ) {
         let Some(Some(log)) = self.logs.get_mut(key.0 as usize) else { return };
-        log.end = base_offset; // above the end where a leader's log is compacted
-        log.roll_if_full(batch.len(), Offset(end.0 - 1), append_time);
+        // where a leader's log is compacted, the end lies below the batch: segments follow one another all the same
+        log.roll_if_full(batch.len(), base_offset, Offset(end.0 - 1), append_time);
+        log.end = base_offset;
         self.queued_bytes += batch.len() as u64;
         self.queued_batches += 1;
         if log.is_followed {
@@ -253,10 +254,12 @@ impl Logs {
 
 impl Log {
     /// Starts a new segment when the batch does not fit the last one, or that one is too old.
-    fn roll_if_full(&mut self, bytes: usize, last_offset: Offset, now: Timestamp) {
+    fn roll_if_full(&mut self, bytes: usize, base_offset: Offset, last_offset: Offset, now: Timestamp) {
         let Some(last) = self.segments.last() else { return };
         let age_ms = now.0.saturating_sub(last.created_at.0);
-        let is_old = last.bytes > 0 && age_ms >= self.config.segment_ms.min(i64::MAX as u64) as i64;
+        let max_lag_ms = self.config.compaction.as_ref().and_then(|compaction| compaction.max_lag_ms);
+        let segment_ms = self.config.segment_ms.min(max_lag_ms.unwrap_or(u64::MAX)).min(i64::MAX as u64);
+        let is_old = last.bytes > 0 && age_ms >= segment_ms as i64;
         if !is_old && !last.is_full(bytes, last_offset, self.config.segment_bytes) {
             return;
         }
@@ -265,7 +268,9 @@ impl Log {
         } else {
             self.close_last();
         }
-        self.segments.push(SegmentMeta::empty(self.end, now));
+        let is_near = last_offset.0 - self.end.0 <= i32::MAX as i64;
+        let base = if is_near { self.end } else { base_offset };
+        self.segments.push(SegmentMeta::empty(base, now));
         self.unborn = true;
     }
 

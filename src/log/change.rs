@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::checkpoint::{self, LOG_STARTS, RECOVERY_POINTS};
+use super::checkpoint::{self, CLEANER_OFFSETS, LOG_STARTS, RECOVERY_POINTS};
 use super::janitor::epochs_file;
 use super::job::DELETED_SUFFIX;
 use super::log_file::{LOG_FILE, LogFile};
@@ -81,8 +81,19 @@ impl Logs {
         }
         let below = known.segments.partition_point(|segment| segment.base <= before).saturating_sub(1);
         let count = below.min(known.written.count.saturating_sub(1));
+        let count = if known.cleaning.is_swapping() { 0 } else { count };
         self.trim(log, count, before, fx);
         Ok(())
+    }
+
+    /// Removes what lies below the log's start since it moved while a swap was under way.
+    pub(super) fn trim_after_swap(&mut self, key: LogKey, fx: &mut Effects) {
+        let Some(log) = self.log_mut(key).filter(|log| log.phase == Phase::Open) else { return };
+        if std::mem::take(&mut log.cleaning.trim_waits) {
+            let (start, below) = (log.start, log.segments.partition_point(|segment| segment.base <= log.start));
+            let count = below.saturating_sub(1).min(log.written.count.saturating_sub(1));
+            self.trim(key, count, start, fx);
+        }
     }
 
     /// Removes segments that have outlived their retention, and sets the timer for the next.
@@ -90,7 +101,7 @@ impl Logs {
         let is_sane = self.clock.is_sane(now.wall);
         let time = self.clock.advance(now.wall);
         let Some(log) = self.log(key).filter(|log| log.phase == Phase::Open && log.wish.is_none()) else { return };
-        if !log.is_trimming {
+        if !log.is_trimming && !log.cleaning.is_swapping() {
             let segments: Vec<_> = log.written_segments().collect();
             let is_idle = log.queue.is_empty() && log.sent.is_none();
             let count = retention::expired(&segments, &log.config, is_sane.then_some(time), is_idle);
@@ -106,6 +117,7 @@ impl Logs {
     pub(super) fn check_trims(&mut self, now: Now, fx: &mut Effects) {
         for log in std::mem::take(&mut self.janitor.rolled) {
             self.check_retention(now, log, fx);
+            self.cleaner.look_at(log);
         }
         if !self.janitor.is_resting {
             for log in std::mem::take(&mut self.janitor.trims) {
@@ -139,7 +151,11 @@ impl Logs {
         self.send_trim(key, fx);
     }
 
-    fn send_trim(&mut self, key: LogKey, fx: &mut Effects) {
+    pub(super) fn send_trim(&mut self, key: LogKey, fx: &mut Effects) {
+        if let Some(log) = self.log_mut(key).filter(|log| log.cleaning.is_swapping()) {
+            log.cleaning.trim_waits = true;
+            return;
+        }
         let mut before = self.empty_checkpoint();
         before.root_files.push((LOG_STARTS, self.render_log_starts()));
         let Some(log) = self.log_mut(key).filter(|log| log.phase == Phase::Open) else { return };
@@ -225,6 +241,7 @@ impl Logs {
         let recovery_points = self.recovery_points().map(|(dir, at)| (&**dir, at));
         forget.root_files.push((RECOVERY_POINTS, checkpoint::render_offsets(recovery_points)));
         forget.root_files.push((LOG_STARTS, self.render_log_starts()));
+        forget.root_files.push((CLEANER_OFFSETS, self.render_cleaner_offsets()));
         let rename = Some((from, to.clone()));
         let job = DeleteJob { root: self.config.root, rename, forget: Some(forget), remove: vec![to] };
         self.send(self.config.lanes.janitor, Job::Delete(key), LogJob::Delete(job), fx);
@@ -278,8 +295,10 @@ impl Logs {
         before.log_files.push((log.dir.clone(), LOG_FILE, file.render()));
         before.log_files.push(epochs_file(log).0);
         let segments = log.written_segments().collect();
-        let marks = LogMarks { recovery_point: log.recovery_point, log_start: log.start };
+        let compacted = log.cleaning.first_dirty;
+        let marks = LogMarks { recovery_point: log.recovery_point, log_start: log.start, compacted };
         before.root_files.push((LOG_STARTS, self.render_log_starts()));
+        before.root_files.push((CLEANER_OFFSETS, self.render_cleaner_offsets()));
         let recovery_points = self.recovery_points().map(|(dir, at)| (dir.clone(), at)).collect();
         let Some(open) = self.open_job(now, key, Some(marks)) else { return };
         let truncation = Truncation { log: key, wish, recovery_point: marks.recovery_point };
@@ -335,7 +354,7 @@ impl Logs {
 impl Log {
     /// Nothing of the log is under way that a change would disturb.
     fn is_at_rest(&self) -> bool {
-        let writes = !self.queue.is_empty() || self.sent.is_some() || self.is_trimming;
+        let writes = !self.queue.is_empty() || self.sent.is_some() || self.is_trimming || self.cleaning.is_busy;
         let reads = self.reads > 0 && self.wish != Some(Wish::Repair);
         let can = matches!(self.phase, Phase::Open | Phase::Stuck) || self.is_deletion_again();
         can && !writes && !reads
@@ -348,6 +367,7 @@ impl Log {
     /// Forgets what will not be true after the change.
     fn cut_knowledge(&mut self, to: Offset, wish: Wish) {
         self.recovery_point = self.recovery_point.min(to);
+        self.cleaning.cut(to, self.base_of(to));
         self.epochs.truncate_end(to);
         self.snapshot.take_if(|(at, _)| *at > to);
         self.new_snapshot.take_if(|snapshot| snapshot.at > to);

@@ -3,6 +3,7 @@
 //! ```text
 //! recovery-point-offset-checkpoint     0 \n COUNT \n (TOPIC PARTITION OFFSET \n)*
 //! log-start-offset-checkpoint          the same
+//! cleaner-offset-checkpoint            the same: where compaction goes on
 //! leader-epoch-checkpoint              0 \n COUNT \n (EPOCH START_OFFSET \n)*
 //! broker-time-checkpoint (ours)        0 \n 1 \n MILLISECONDS \n
 //! ```
@@ -18,6 +19,7 @@ use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(super) const CLEANER_OFFSETS: &str = "cleaner-offset-checkpoint";
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 pub(super) const BROKER_TIME: &str = "broker-time-checkpoint";
 

@@ -33,6 +33,36 @@ pub struct LogConfig {
     pub producers: bool,
     /// How much a compressed batch may grow to when a time look-up must open it.
     pub decompressed_bytes_max: usize,
+    /// The log keeps the last record of each key alone; none: every record.
+    pub compaction: Option<CompactionConfig>,
+}
+
+/// How a log is compacted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompactionConfig {
+    /// A segment is left alone until nothing was appended to it for so long (`min.compaction.lag.ms`).
+    pub min_lag_ms: u64,
+    /// A segment that old is compacted whatever its share; segments are complete at that age
+    /// (`max.compaction.lag.ms`).
+    pub max_lag_ms: Option<u64>,
+    /// Which share of the bytes must be new (`min.cleanable.dirty.ratio`), in millionths.
+    pub dirty_parts_per_million: u32,
+    /// How long tombstones stay after they were met (`delete.retention.ms`).
+    pub tombstones_ms: u64,
+    /// How long the last sequence number of a silent producer stays (`producer.id.expiration.ms`).
+    pub producers_ms: u64,
+}
+
+/// How compaction goes about it, for all logs of a root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CleanerConfig {
+    /// Bytes read and written a second (`log.cleaner.io.max.bytes.per.second`); none: as many as half of the lane's time
+    /// allows.
+    pub bytes_per_second: Option<u64>,
+    /// For the keys of one run, within the account (`log.cleaner.dedupe.buffer.size`).
+    pub map_bytes: usize,
+    /// A log rests for so long between two runs (`log.cleaner.backoff.ms`).
+    pub backoff_ms: u64,
 }
 
 impl Default for LogConfig {
@@ -47,6 +77,7 @@ impl Default for LogConfig {
             flush_ms: None,
             producers: false,
             decompressed_bytes_max: 8 << 20,
+            compaction: None,
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Janitor {
     clock_is_armed: bool,
     /// Logs whose start moved and whose files could not be removed yet.
     pub trims: Vec<LogKey>,
-    is_busy: bool,
+    pub is_busy: bool,
     /// After a failure, until the next retry.
     pub is_resting: bool,
     is_stopped: bool,
@@ -280,6 +280,16 @@ impl Logs {
         checkpoint::render_offsets(found.chain(known).filter(|(_, start)| *start > Offset(0)))
     }
 
+    /// As the file should be now.
+    pub(super) fn render_cleaner_offsets(&self) -> Bytes {
+        let found = self.found.iter().filter_map(|(dir, marks)| Some((&**dir, (*marks)?.compacted)));
+        let known = self
+            .all()
+            .filter(|(_, log)| !matches!(log.phase, Phase::Deleting | Phase::Waiting))
+            .map(|(_, log)| (&*log.dir.name, log.cleaning.first_dirty));
+        checkpoint::render_offsets(found.chain(known).filter(|(_, at)| *at > Offset(0)))
+    }
+
     /// Nothing is queued or under way that the last checkpoint would miss.
     fn is_quiet(&self) -> bool {
         let reads = |job: &Job| matches!(job, Job::Read(_) | Job::Find(_) | Job::Space);
@@ -291,7 +301,7 @@ impl Log {
     /// Whether the recovery point may move. Not while segments are being removed: they could still come back, and nobody
     /// would have synced their indexes.
     fn can_move(&self) -> bool {
-        self.phase == Phase::Open && !self.is_trimming && self.removed.is_empty()
+        self.phase == Phase::Open && !self.is_trimming && self.removed.is_empty() && !self.cleaning.is_swapping()
     }
 
     /// The number of the first segment that reaches the recovery point: one that ended there may have been closed since.

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! CRC-32C of what follows  u32
-//! version                  u8   1
+//! version                  u8   1, or 2 with what follows the next line
 //! LogFile                  postcard
+//! journal base             postcard, the first bases that the journal may name
 //! ```
 //!
 //! Invariants: replaced atomically, therefore whole or absent; a log that has none was never opened by this program, so
@@ -17,6 +18,8 @@ use crate::types::{Offset, Timestamp, crc32c};
 /// Its name.
 pub const LOG_FILE: &str = "tern-checkpoint";
 const VERSION: u8 = 1;
+/// Of a log that was compacted.
+const VERSION_WITH_BASE: u8 = 2;
 
 /// The content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,14 +34,22 @@ pub struct LogFile {
     pub noted_end: Offset,
     /// Broker times of the first and last append of each segment, ascending by base offset.
     pub segments: Vec<(Offset, Timestamp, Timestamp)>,
+    /// Journal records of segments with a lower base are void: compaction put other bytes in the place of those that they
+    /// name. Segments below may have gaps of offsets between them.
+    #[serde(skip)]
+    pub journal_base: Offset,
 }
 
 impl LogFile {
     /// As bytes.
     pub fn render(&self) -> Bytes {
-        let mut bytes = vec![0, 0, 0, 0, VERSION];
+        let has_base = self.journal_base > Offset(0);
+        let mut bytes = vec![0, 0, 0, 0, if has_base { VERSION_WITH_BASE } else { VERSION }];
         // a Vec takes any amount and every field has a form
         bytes = postcard::to_extend(self, bytes).unwrap_or_default();
+        if has_base {
+            bytes = postcard::to_extend(&self.journal_base, bytes).unwrap_or_default();
+        }
         let crc = crc32c::crc32c(bytes.get(4..).unwrap_or_default());
         if let Some(head) = bytes.first_chunk_mut::<4>() {
             *head = crc.to_be_bytes();
@@ -50,10 +61,17 @@ impl LogFile {
     pub fn parse(bytes: &[u8]) -> Option<LogFile> {
         let (crc, rest) = bytes.split_first_chunk::<4>()?;
         let (&version, body) = rest.split_first()?;
-        if u32::from_be_bytes(*crc) != crc32c::crc32c(rest) || version != VERSION {
+        if u32::from_be_bytes(*crc) != crc32c::crc32c(rest) {
             return None;
         }
-        postcard::from_bytes(body).ok()
+        match version {
+            VERSION => postcard::from_bytes(body).ok(),
+            VERSION_WITH_BASE => {
+                let (file, rest) = postcard::take_from_bytes::<LogFile>(body).ok()?;
+                Some(LogFile { journal_base: postcard::from_bytes(rest).ok()?, ..file })
+            }
+            _ => None,
+        }
     }
 
     /// When the segment that starts at `base` got its first and last batch.
@@ -76,6 +94,7 @@ mod tests {
             restart_at: None,
             noted_end: Offset(60),
             segments: vec![(Offset(0), Timestamp(1), Timestamp(2)), (Offset(50), Timestamp(3), Timestamp(4))],
+            journal_base: Offset(0),
         };
         let bytes = file.render();
         assert_eq!(LogFile::parse(&bytes).as_ref(), Some(&file));
@@ -86,6 +105,8 @@ mod tests {
         for end in 0..bytes.len() {
             assert_eq!(LogFile::parse(&bytes[..end]), None);
         }
+        let compacted = LogFile { journal_base: Offset(50), ..file.clone() };
+        assert_eq!(LogFile::parse(&compacted.render()), Some(compacted));
         let mut flipped = bytes.to_vec();
         flipped[6] ^= 1;
         assert_eq!(LogFile::parse(&flipped), None);

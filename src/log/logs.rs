@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cleaner::Cleaner;
 use super::clock::BrokerClock;
 use super::dirty::Dirty;
 use super::janitor::Janitor;
@@ -32,7 +33,12 @@ pub struct LogKey(pub(super) u32);
 pub(super) enum Job {
     Start,
     Open(LogKey),
-    Round { logs: Vec<LogKey>, sent: Instant, batches: usize, journal: Option<JournalPlace> },
+    Round {
+        logs: Vec<LogKey>,
+        sent: Instant,
+        batches: usize,
+        journal: Option<JournalPlace>,
+    },
     Read(super::lookup::Read),
     Find(super::lookup::Find),
     Checkpoint(super::janitor::Checkpoint),
@@ -41,6 +47,10 @@ pub(super) enum Job {
     Delete(LogKey),
     Leftovers,
     Space,
+    Compact,
+    Swap,
+    /// The checkpoint that ends a compaction.
+    CompactionNote,
 }
 
 /// What may become due.
@@ -54,6 +64,10 @@ pub(super) enum Due {
     Retention(LogKey),
     /// Broker time should be noted.
     Clock,
+    /// The log may be worth a compaction.
+    Compaction(LogKey),
+    /// The next slice of the compaction under way.
+    Slice,
     /// Look for room, or try again what failed.
     Retry,
 }
@@ -92,6 +106,7 @@ pub struct Logs {
     pub(super) spare: Vec<WritePart>,
     pub(super) janitor: Janitor,
     pub(super) space: Space,
+    pub(super) cleaner: Cleaner,
 }
 
 impl Logs {
@@ -128,6 +143,7 @@ impl Logs {
             spare: Vec::new(),
             janitor: Janitor::default(),
             space: Space::default(),
+            cleaner: Cleaner::default(),
             config,
         }
     }
@@ -203,7 +219,9 @@ impl Logs {
             && known.config != config
         {
             known.config = config;
+            known.cleaning.is_unfit = false;
             self.timers.set(Due::Retention(log), Instant(0));
+            self.timers.set(Due::Compaction(log), Instant(0));
         }
     }
 
@@ -216,6 +234,16 @@ impl Logs {
             log.new_snapshot = Some(NewSnapshot { at: log.end, bytes, appended_bytes: log.appended_bytes });
             log.snapshot_bytes = log.appended_bytes;
             log.snapshot_asked = false;
+        }
+    }
+
+    /// Says that nothing below `stable` will ever be cut, of a log that could be cut below its durable end.
+    pub fn set_stable(&mut self, log: LogKey, stable: Offset) {
+        let Some(known) = self.log_mut(log) else { return };
+        let before = known.cleaning.stable.replace(stable).unwrap_or_default();
+        let segments = known.segments.partition_point(|segment| segment.base <= before);
+        if known.config.compaction.is_some() && known.segments.get(segments).is_some_and(|next| next.base <= stable) {
+            self.cleaner.look_at(log);
         }
     }
 
@@ -286,6 +314,9 @@ impl Logs {
             (Job::Delete(log), result) => self.delete_done(now, log, result.map(|_| ()), fx, events),
             (Job::Leftovers, _) => {} // the next start tries again
             (Job::Space, result) => self.space_done(now, result, events),
+            (Job::Compact, result) => self.slice_done(now, result, fx, events),
+            (Job::Swap, result) => self.swap_done(now, result, fx, events),
+            (Job::CompactionNote, result) => self.compaction_noted(now, result.map(|_| ()), fx, events),
             (Job::Start | Job::Round { .. } | Job::Open(_), result) => {
                 let error = result.err().unwrap_or(DiskError::Io("an answer of the wrong kind".into()));
                 events.push(LogEvent::Fatal { sentence: format!("the logs cannot be used: {error}") });
@@ -301,6 +332,8 @@ impl Logs {
                 Due::Flush(log) => self.janitor.flush.push(log),
                 Due::Retention(log) => self.check_retention(now, log, fx),
                 Due::Clock => self.clock_is_due(),
+                Due::Compaction(log) => self.cleaner.look_at(log),
+                Due::Slice => self.next_slice(now, fx),
                 Due::Retry => self.retry(now, fx),
             }
         }
@@ -327,6 +360,7 @@ impl Logs {
             self.grant_wishes(now, fx);
         }
         self.maybe_checkpoint(now, fx);
+        self.maybe_compact(now, fx);
         self.timers.next(); // forgets those that were cancelled
     }
 
@@ -382,6 +416,7 @@ impl Logs {
         }
         log.recovery_point = marks.map_or(Offset(0), |marks| marks.recovery_point);
         log.start = marks.map_or(Offset(0), |marks| marks.log_start);
+        log.cleaning.first_dirty = marks.map_or(Offset(0), |marks| marks.compacted);
         Some(OpenJob {
             dir: log.dir.clone(),
             marks,
@@ -460,6 +495,7 @@ impl Logs {
         self.dirty.forget(key);
         self.timers.cancel(Due::Flush(key));
         self.timers.cancel(Due::Retention(key));
+        self.timers.cancel(Due::Compaction(key));
     }
 
     /// The log is gone, and its key can be used again.

@@ -16,6 +16,15 @@ pub(super) struct Read {
     below: Offset,
     max_bytes: usize,
     segment_bytes: u64,
+    /// `Cleaning::swaps` when it was sent.
+    swaps: u64,
+}
+
+/// What waits for a swap of segments.
+#[derive(Debug)]
+pub(super) enum Held {
+    Read(Read),
+    Find(Find),
 }
 
 /// A look-up by time under way.
@@ -30,11 +39,13 @@ pub(super) struct Find {
     best: Option<(Timestamp, Offset)>,
     /// The highest timestamp of the segment that was asked last, when the highest is wanted.
     ceiling: Timestamp,
+    /// `Cleaning::swaps` when it was sent.
+    swaps: u64,
 }
 
 impl Find {
     fn new(log: LogKey, token: u64, at: Option<Timestamp>, below: Offset) -> Find {
-        Find { log, token, base: Offset(-1), at, below, best: None, ceiling: Timestamp(i64::MAX) }
+        Find { log, token, base: Offset(-1), at, below, best: None, ceiling: Timestamp(i64::MAX), swaps: 0 }
     }
 }
 
@@ -56,8 +67,9 @@ impl Logs {
             return Err(LogReadError::OutOfRange(known.marks()));
         }
         let (_, segment) = known.written_segment(from).ok_or(LogReadError::OutOfRange(known.marks()))?;
-        self.send_read(Read { log, token, base: segment.base, from, below, max_bytes, segment_bytes: 0 }, segment, fx);
-        Ok(())
+        let swaps = known.cleaning.swaps;
+        let read = Read { log, token, base: segment.base, from, below, max_bytes, segment_bytes: 0, swaps };
+        self.send_read(read, segment, fx).map_err(|()| stuck())
     }
 
     /// Asks for the first record below `below` whose timestamp is at least `at`; `TimestampFound` follows.
@@ -96,6 +108,9 @@ impl Logs {
             return;
         };
         log.reads -= 1;
+        if read.swaps != log.cleaning.swaps {
+            return self.read_again(read, fx, events); // segments were swapped meanwhile, perhaps those that were read
+        }
         let number = log.number_of(read.base);
         let following = number.and_then(|number| log.written_at(number + 1)).map(|(_, segment)| segment);
         // what came to the segment since it was asked, else what follows it
@@ -108,7 +123,7 @@ impl Logs {
             {
                 if let Some(segment) = more {
                     read.base = segment.base;
-                    self.send_read(read, segment, fx);
+                    self.go_on(read, segment, fx, events);
                 }
                 return;
             }
@@ -126,11 +141,7 @@ impl Logs {
             Err(DiskError::NotFound) if read.from < log.start => Err(LogReadError::OutOfRange(log.marks())),
             Err(DiskError::NotFound) if number.is_none() && log.written_segment(read.from).is_some() => {
                 // the segment that was the last went meanwhile, and others followed
-                if let Some((_, segment)) = log.written_segment(read.from) {
-                    read.base = segment.base;
-                    self.send_read(read, segment, fx);
-                }
-                return;
+                return self.read_again(read, fx, events);
             }
             Err(error) => Err(LogReadError::Disk(error)),
         };
@@ -150,13 +161,20 @@ impl Logs {
             return;
         };
         log.reads -= 1;
+        if find.swaps != log.cleaning.swaps {
+            return self.find_again(find, fx, events);
+        }
         match result {
             Ok(LogDone::Found(found)) => {
                 let is_better = |(at, _): &(Timestamp, Offset)| find.best.is_none_or(|(best, _)| *at > best);
                 find.best = found.filter(is_better).or(find.best);
                 let is_done = find.at.is_some() && find.best.is_some();
                 match next_candidate(log, &find).filter(|_| !is_done) {
-                    Some(segment) => self.send_find(find, segment, fx),
+                    Some(segment) => {
+                        if self.send_find(find, segment, fx).is_err() {
+                            events.push(LogEvent::TimestampFound { token, result: Err(stuck()) });
+                        }
+                    }
                     None => events.push(LogEvent::TimestampFound { token, result: Ok(find.best) }),
                 }
             }
@@ -177,8 +195,47 @@ impl Logs {
         log.ok_or(LogReadError::NotOpen)
     }
 
-    fn send_read(&mut self, mut read: Read, segment: SegmentMeta, fx: &mut Effects) {
-        let Some(log) = self.log_mut(read.log) else { return };
+    /// Reads on in another segment.
+    fn go_on(&mut self, read: Read, segment: SegmentMeta, fx: &mut Effects, events: &mut Vec<LogEvent>) {
+        let token = read.token;
+        if self.send_read(read, segment, fx).is_err() {
+            events.push(LogEvent::ReadDone { token, result: Err(stuck()) });
+        }
+    }
+
+    /// Reads from the start, in the segment that holds the offset now.
+    pub(super) fn read_again(&mut self, mut read: Read, fx: &mut Effects, events: &mut Vec<LogEvent>) {
+        let token = read.token;
+        let found = self.readable(read.log).and_then(|log| {
+            let is_below = read.from < log.start;
+            let segment = log.written_segment(read.from).filter(|_| !is_below);
+            segment.ok_or(LogReadError::OutOfRange(log.marks()))
+        });
+        match found {
+            Ok((_, segment)) => {
+                read.base = segment.base;
+                self.go_on(read, segment, fx, events);
+            }
+            Err(error) => events.push(LogEvent::ReadDone { token, result: Err(error) }),
+        }
+    }
+
+    /// Looks from the start.
+    pub(super) fn find_again(&mut self, find: Find, fx: &mut Effects, events: &mut Vec<LogEvent>) {
+        let token = find.token;
+        let anew = Find::new(find.log, token, find.at, find.below);
+        if let Err(error) = self.find(anew, fx) {
+            events.push(LogEvent::TimestampFound { token, result: Err(error) });
+        }
+    }
+
+    /// Sends it, or holds it while the segment is being swapped; `Err` when that does not get on.
+    fn send_read(&mut self, mut read: Read, segment: SegmentMeta, fx: &mut Effects) -> Result<(), ()> {
+        let Some(log) = self.log_mut(read.log) else { return Err(()) };
+        if log.cleaning.replaces(segment.base) {
+            return log.cleaning.hold(Held::Read(read));
+        }
+        read.swaps = log.cleaning.swaps;
         log.reads += 1;
         read.segment_bytes = segment.bytes;
         let job = ReadJob {
@@ -190,6 +247,7 @@ impl Logs {
             hint: log.hint(read.from, segment.base),
         };
         self.send(self.config.lanes.read, Job::Read(read), LogJob::Read(job), fx);
+        Ok(())
     }
 
     fn find(&mut self, find: Find, fx: &mut Effects) -> Result<(), LogReadError> {
@@ -197,12 +255,16 @@ impl Logs {
         // a segment that has nothing answers as well
         let segment = next_candidate(log, &find).or(log.written_segment(log.start).map(|(_, segment)| segment));
         let segment = segment.ok_or(LogReadError::OutOfRange(log.marks()))?;
-        self.send_find(find, segment, fx);
-        Ok(())
+        self.send_find(find, segment, fx).map_err(|()| stuck())
     }
 
-    fn send_find(&mut self, mut find: Find, segment: SegmentMeta, fx: &mut Effects) {
-        let Some(log) = self.log_mut(find.log) else { return };
+    /// As `send_read`.
+    fn send_find(&mut self, mut find: Find, segment: SegmentMeta, fx: &mut Effects) -> Result<(), ()> {
+        let Some(log) = self.log_mut(find.log) else { return Err(()) };
+        if log.cleaning.replaces(segment.base) {
+            return log.cleaning.hold(Held::Find(find));
+        }
+        find.swaps = log.cleaning.swaps;
         log.reads += 1;
         find.base = segment.base;
         find.ceiling = segment.max_timestamp;
@@ -215,7 +277,13 @@ impl Logs {
             decompressed_bytes_max: log.config.decompressed_bytes_max,
         };
         self.send(self.config.lanes.read, Job::Find(find), LogJob::FindTimestamp(job), fx);
+        Ok(())
     }
+}
+
+/// Why segments cannot be read whose swap does not get on.
+fn stuck() -> LogReadError {
+    LogReadError::Disk(DiskError::Io("the compacted segment cannot be put in its place at present".into()))
 }
 
 /// The next segment to ask: for a time, the next one in order that reaches it; for the highest, the one with the next

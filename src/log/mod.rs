@@ -1,4 +1,4 @@
-//! Segmented logs in Kafka's own files: append, read, recover, retain.
+//! Segmented logs in Kafka's own files: append, read, recover, retain, compact.
 //!
 //! Two halves: `Logs` decides, without touching a disk; `job::run` carries out what it decided, on a disk lane, against
 //! a `Storage`. The log knows batches and offsets, and no protocol.
@@ -29,6 +29,8 @@
 mod append;
 mod change;
 mod checkpoint;
+mod cleaner;
+mod cleaning;
 mod clock;
 mod config;
 mod dirty;
@@ -48,7 +50,7 @@ mod space;
 mod state;
 pub mod storage;
 
-pub use config::{Lanes, LogConfig, LogsConfig, SEGMENT_BYTES_MAX};
+pub use config::{CleanerConfig, CompactionConfig, Lanes, LogConfig, LogsConfig, SEGMENT_BYTES_MAX};
 pub use event::{AppendError, Appended, LogEvent, LogReadError, Marks, Opened};
 pub use journal::{BLOCK_BYTES, HALF_HEAD_BYTES, HalfHead, RECORD_HEAD_BYTES, RecordHead, parse_half_head};
 pub use log_file::{LOG_FILE, LogFile};

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cleaning::Cleaning;
 use super::leader_epochs::LeaderEpochs;
 use super::log_file::LogFile;
 use super::{LogConfig, Marks};
@@ -176,6 +177,7 @@ pub(super) struct Log {
     pub is_trimming: bool,
     /// Where the directory goes before it is removed.
     pub deleted_name: Option<Arc<str>>,
+    pub cleaning: Cleaning,
 }
 
 impl Log {
@@ -221,6 +223,7 @@ impl Log {
             removed: Vec::new(),
             is_trimming: false,
             deleted_name: None,
+            cleaning: Cleaning::default(),
         }
     }
 
@@ -241,8 +244,9 @@ impl Log {
         self.snapshot_asked = false;
         let produced = |batch: &ProducerBatch| batch.base_offset.plus(batch.last_offset_delta as i64 + 1);
         self.produced_end = found.producer_batches.iter().map(produced).max().unwrap_or_default();
-        self.hints = [None; HINTS];
+        self.forget_hints();
         self.removed.clear();
+        self.cleaning.opened(found.journal_base, found.end);
         // what was scanned now would be scanned again
         self.written_bytes = found.scanned_bytes;
         self.appended_bytes = found.scanned_bytes;
@@ -326,6 +330,11 @@ impl Log {
         known.map(|hint| hint.position)
     }
 
+    /// Batches lie elsewhere than before.
+    pub fn forget_hints(&mut self) {
+        self.hints = [None; HINTS];
+    }
+
     /// A reader got everything up to `next`.
     pub fn remember(&mut self, from: Offset, next: Offset, base: Offset, position: u64) {
         let hint = Some(Hint { next, base, position });
@@ -369,6 +378,7 @@ impl Log {
                 .written_segments()
                 .map(|segment| (segment.base, segment.created_at, segment.appended_at))
                 .collect(),
+            journal_base: self.cleaning.journal_base,
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Accounts {
     pub quorum: Account,
     /// Consumer groups, their members and offsets.
     pub groups: Account,
+    /// The keys of the log that is being compacted.
+    pub compaction: Account,
     /// Watches of ZooKeeper clients.
     pub watches: Account,
     /// Kernel socket buffers beyond the least.
@@ -84,6 +86,7 @@ impl Accounts {
             mqtt_outgoing: Account::new(shares.mqtt_outgoing_bytes),
             quorum: Account::new(shares.quorum_bytes),
             groups: Account::new(shares.group_bytes),
+            compaction: Account::new(shares.compaction_bytes),
             watches: Account::new(shares.watch_bytes),
             kernel_sockets: Account::new(shares.kernel_bytes),
             peers: Account::new(shares.peer_bytes),
@@ -176,6 +179,7 @@ fn lines(memory: &MemoryConfig, accounts: &Accounts) -> Vec<Line> {
         fixed("producers", memory.producers_max, PRODUCER_STATE_BYTES, "memory.producers.max; then the oldest goes"),
         fixed("tree", 1, memory.tree_bytes, "memory.tree.bytes; then znodes are refused"),
         drawn("quorum", &accounts.quorum, "entries not applied yet; then proposals are refused"),
+        drawn("compaction", &accounts.compaction, "keys of one log at a time; more of them take more runs"),
         drawn("groups", &accounts.groups, "members and offsets; then joins and commits are refused"),
         drawn("watches", &accounts.watches, "of ZooKeeper clients; then reads that would set one are refused"),
         drawn("requests", &accounts.kafka_requests, "Kafka's, ZooKeeper's larger ones; then reading pauses"),
@@ -229,7 +233,7 @@ mod tests {
         let sentence = Table::new(&config).unwrap_err();
         assert_eq!(
             sentence,
-            "the memory table adds up to 823.1 MiB, more than memory.budget=64 MiB; partitions takes 781.2 MiB: lower its \
+            "the memory table adds up to 823.9 MiB, more than memory.budget=64 MiB; partitions takes 781.2 MiB: lower its \
              count or raise memory.budget"
         );
     }

@@ -1,4 +1,4 @@
-//! The codecs of record batches, towards the reader only: Tern stores what a producer compressed and never compresses.
+//! The codecs of record batches, towards the reader: Tern stores what a producer compressed.
 //!
 //! Invariant: the output is at most the caller's bound, whatever the input claims about itself, and the memory beside
 //! it is a small constant.

@@ -3,7 +3,7 @@
 use crate::types::{ProducerEpoch, ProducerId, Reader, Timestamp};
 
 use super::records::RawRecord;
-use super::{BatchView, Codec, RecordError};
+use super::{BatchView, Codec, RecordError, decompress};
 
 /// What the broker needs to know of a batch that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,25 @@ pub fn validate_produced(bytes: &[u8], max_bytes: usize) -> Result<BatchInfo, Re
         base_sequence: batch.base_sequence(),
         transactional: batch.is_transactional(),
     })
+}
+
+/// Whether each record of a batch that passed has a key, as far as the first `max_bytes` of its records tell: a larger
+/// batch is not opened as a whole. `scratch` is overwritten when it is compressed.
+pub fn all_have_keys(bytes: &[u8], scratch: &mut Vec<u8>, max_bytes: usize) -> bool {
+    let Ok(batch) = BatchView::parse(bytes) else { return true };
+    let body = match batch.codec() {
+        Ok(Codec::None) => batch.body(),
+        Ok(codec) => {
+            // after TooLarge as many records as were opened; of others nobody can tell
+            match decompress(codec, batch.body(), max_bytes, scratch) {
+                Ok(()) | Err(RecordError::TooLarge) => scratch,
+                Err(_) => return true,
+            }
+        }
+        Err(_) => return true,
+    };
+    let mut reader = Reader::new(body);
+    (0..batch.record_count()).map_while(|_| RawRecord::read(&mut reader).ok()).all(|record| record.key.is_some())
 }
 
 /// Walks uncompressed records: each well formed, offsets dense from 0, nothing left over. Returns the highest

@@ -5,6 +5,7 @@
 
 pub mod crc32c;
 mod ids;
+mod key_map;
 mod reader;
 mod rng;
 mod sha1;
@@ -16,6 +17,7 @@ mod writer;
 pub use ids::{
     ConnId, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Slot, Term, Ticket, Zxid,
 };
+pub use key_map::{KeyMap, KeyMapFull};
 pub use reader::{ReadError, Reader};
 pub use rng::Rng;
 pub use sha1::{SHA1_BYTES, sha1};

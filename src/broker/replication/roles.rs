@@ -102,6 +102,7 @@ impl Broker {
         partition.high_watermark.advance(Some(partition.log_start));
         let Some(replicated) = &mut partition.replicated else { return };
         replicated.epoch_start = durable;
+        self.logs.set_stable(log, partition.high_watermark.get());
         self.logs.set_followed(log, is_leader);
         if !is_leader {
             self.fetch(key);
@@ -126,6 +127,9 @@ impl Broker {
         let Some(partition) = self.partitions.get(key).filter(|partition| partition.replicated.is_some()) else {
             return;
         };
+        if let Some(log) = partition.log {
+            self.logs.set_stable(log, partition.high_watermark.get());
+        }
         if partition.is_leader && self.replication.moved.last() != Some(&key) {
             self.replication.moved.push(key);
         }

@@ -13,7 +13,7 @@ const SASL: &str = "this version has no authentication";
 const ACL: &str = "this version has no access control";
 const TRANSACTIONS: &str = "this version has no transactions";
 const REPLICATION: &str = "replication has no settings of its own";
-const COMPACTION: &str = "compaction has no settings of its own";
+const COMPACTION: &str = "one log is compacted at a time, in buffers that the memory table counts";
 const QUOTAS: &str = "the memory budget paces clients; there are no quotas";
 const KRAFT: &str = "the quorum is made of server.N lines, not of KRaft's voters";
 const METRICS: &str = "metrics are served by http.listener under /metrics";
@@ -60,7 +60,9 @@ pub(super) const KEYS: &[Key] = &[
     no("log.flush.start.offset.checkpoint.interval.ms", "checkpoints are written when they save recovery time"),
     no("log.dir.failure.timeout.ms", "there is one directory; its failure ends the node"),
     no("log.local.*", TIERED),
-    no("log.cleaner.*", COMPACTION),
+    no("log.cleaner.threads", COMPACTION),
+    no("log.cleaner.io.buffer.*", COMPACTION),
+    no("log.cleaner.hash.algorithm", COMPACTION),
     no("compression.type", RECEIVED),
     no("compression.*", RECEIVED),
     no("leader.imbalance.*", REPLICATION),

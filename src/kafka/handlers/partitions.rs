@@ -71,7 +71,9 @@ fn elsewhere(engine: &Engine, name: &str, index: PartitionIndex) -> ErrorCode {
 pub fn append_code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::BadBatch(BatchFault::Corrupt) => ErrorCode::CORRUPT_MESSAGE,
-        AppendError::BadBatch(BatchFault::OldFormat | BatchFault::Forbidden) => ErrorCode::INVALID_RECORD,
+        AppendError::BadBatch(BatchFault::OldFormat | BatchFault::Forbidden | BatchFault::NoKey) => {
+            ErrorCode::INVALID_RECORD
+        }
         AppendError::BadBatch(BatchFault::UnknownCodec) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
         AppendError::BadBatch(BatchFault::TimestampOutOfBounds) => ErrorCode::INVALID_TIMESTAMP,
         AppendError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,

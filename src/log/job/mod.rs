@@ -2,6 +2,7 @@
 //!
 //! A job holds at most a window of 256 KiB, or the batches that were asked for; it keeps nothing between two runs.
 
+mod compact;
 mod files;
 mod find;
 mod index;
@@ -13,6 +14,7 @@ mod read;
 mod replay;
 mod scan;
 mod start;
+mod swap;
 mod truncate;
 mod window;
 mod write;
@@ -77,5 +79,10 @@ fn run_log(job: LogJob, storage: &mut impl Storage) -> Result<LogDone, DiskError
         LogJob::Trim(job) => maintain::trim(&job, storage).map(|()| LogDone::Done),
         LogJob::Delete(job) => maintain::delete(&job, storage).map(|()| LogDone::Done),
         LogJob::Space(job) => maintain::space(&job, storage),
+        LogJob::Compact(mut run) => {
+            let end = compact::slice(&mut run, storage)?;
+            Ok(LogDone::Compacted(run, end))
+        }
+        LogJob::Swap(job) => swap::swap(&job, storage).map(LogDone::Swapped),
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn open<S: Storage>(job: &OpenJob, storage: &mut S) -> Result<OpenedL
         }
         known => {
             let ours = known.is_some();
-            let file = known.map_or_else(|| adopt(job, storage), Ok)?;
+            let file = known.map_or_else(|| adopt(job, &bases, storage), Ok)?;
             recover(job, storage, bases, file, ours, warnings)
         }
     }
@@ -93,6 +93,7 @@ fn recover<S: Storage>(
     let mut findings = Findings {
         interval_bytes: job.index_interval_bytes,
         recovery_point,
+        journal_base: file.journal_base,
         noted_end: file.noted_end,
         epochs,
         producers: job
@@ -118,10 +119,11 @@ fn recover<S: Storage>(
     Ok(finish(job, file, segments, end, log_start, findings))
 }
 
-/// From now on records of the journal may belong to a log that Kafka made.
-fn adopt<S: Storage>(job: &OpenJob, storage: &mut S) -> Result<LogFile, DiskError> {
+/// From now on records of the journal may belong to a log that Kafka made, and may have compacted.
+fn adopt<S: Storage>(job: &OpenJob, bases: &[Offset], storage: &mut S) -> Result<LogFile, DiskError> {
     let noted_end = Offset(i64::MAX); // its segments are as old as their records
-    let file = LogFile { journal_floor: job.journal_sequence, noted_end, ..LogFile::default() };
+    let journal_base = bases.last().copied().unwrap_or_default();
+    let file = LogFile { journal_floor: job.journal_sequence, noted_end, journal_base, ..LogFile::default() };
     replace(storage, FilePath::in_log(&job.dir, FileName::Other(LOG_FILE)), &file.render())?;
     storage.sync_dir(job.dir.root, Some(&job.dir.name))?;
     Ok(file)
@@ -147,7 +149,7 @@ fn recover_segments<S: Storage>(
             end = after.unwrap_or(end);
             continue;
         }
-        let is_gap = ours && number > 0 && base > end;
+        let is_gap = ours && number > 0 && base > end && base > findings.journal_base;
         if lost || (is_gap && end >= findings.recovery_point) {
             // what came before was never synced, so neither was this
             lost = true;
@@ -320,6 +322,7 @@ fn finish(
         segments,
         epochs: findings.epochs.entries().to_vec(),
         journal_floor: file.journal_floor,
+        journal_base: file.journal_base,
         producer_snapshot: file.producer_snapshot.filter(|&(at, _)| at <= end).map(|(at, bytes)| (at, bytes.into())),
         producer_batches: findings.producers.map(ProducerTail::into_batches).unwrap_or_default(),
         scanned_bytes: findings.scanned_bytes,
@@ -345,7 +348,10 @@ fn date(segments: &mut [SegmentMeta], file: &LogFile, end: Offset, now: Timestam
 /// Base offsets of the segments, ascending; leftovers of interrupted work are removed.
 pub(super) fn list_segments<S: Storage>(storage: &mut S, dir: &LogDir) -> Result<Vec<Offset>, DiskError> {
     let mut bases = Vec::new();
-    let entries = storage.list(dir.root, Some(&dir.name))?;
+    let mut entries = storage.list(dir.root, Some(&dir.name))?;
+    if super::swap::recover(dir, &entries, storage)? {
+        entries = storage.list(dir.root, Some(&dir.name))?;
+    }
     for entry in &entries {
         match entry.name.split_once('.') {
             Some((digits, "log")) => bases.extend(base_offset(digits)),
@@ -364,7 +370,7 @@ pub(super) fn list_segments<S: Storage>(storage: &mut S, dir: &LogDir) -> Result
     Ok(bases)
 }
 
-fn base_offset(digits: &str) -> Option<Offset> {
+pub(super) fn base_offset(digits: &str) -> Option<Offset> {
     let all_digits = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| digits.parse().ok().map(Offset)).flatten()
 }

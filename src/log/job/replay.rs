@@ -54,7 +54,7 @@ struct Record {
 /// What is known of the logs that records name.
 #[derive(Default)]
 struct Targets {
-    floors: BTreeMap<String, Option<u64>>,
+    floors: BTreeMap<String, Option<(u64, Offset)>>,
     touched: BTreeSet<(String, Offset)>,
 }
 
@@ -186,7 +186,7 @@ fn apply<S: Storage>(
         }
     };
     let segment = FilePath { root, dir: Some(&record.dir), name: FileName::Log(record.base) };
-    let is_ours = floor.is_some_and(|floor| record.sequence >= floor);
+    let is_ours = floor.is_some_and(|(floor, base)| record.sequence >= floor && record.base >= base);
     let bytes = match window.storage().len(segment) {
         Err(DiskError::NotFound) => return Ok(()), // retention removed it
         other => other?,
@@ -206,12 +206,14 @@ fn apply<S: Storage>(
     })
 }
 
-/// Journal records below this are none of the log in `dir`; `None`: no record is.
-fn floor_of<S: Storage>(root: Root, dir: &str, storage: &mut S) -> Result<Option<u64>, DiskError> {
+/// Journal records below this, or of segments with a lower base, are none of the log in `dir`; `None`: no record is.
+fn floor_of<S: Storage>(root: Root, dir: &str, storage: &mut S) -> Result<Option<(u64, Offset)>, DiskError> {
     let path = FilePath { root, dir: Some(dir), name: FileName::Other(LOG_FILE) };
     let bytes = read_small(storage, path, CHECKPOINT_BYTES_MAX)?;
     // one that is damaged belonged to a log of ours: better all of its records than none
-    Ok(bytes.map(|bytes| LogFile::parse(&bytes).map_or(0, |file| file.journal_floor)))
+    Ok(bytes.map(|bytes| {
+        LogFile::parse(&bytes).map_or_else(Default::default, |file| (file.journal_floor, file.journal_base))
+    }))
 }
 
 /// Calls `take` with the storage, how far it is, and the next bytes.

@@ -22,6 +22,8 @@ pub(super) struct Findings {
     pub interval_bytes: u32,
     /// Below it everything was synced: damage there is never a torn tail.
     pub recovery_point: Offset,
+    /// Segments up to this base may follow a gap: they were compacted.
+    pub journal_base: Offset,
     /// Where the log ended when its own file was written: at a clean stop, or before a cut.
     pub noted_end: Offset,
     pub epochs: LeaderEpochs,

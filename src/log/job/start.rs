@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::files::{len_or_zero, read_small, replace};
 use super::replay::{Replay, replay};
 use crate::effect::{DiskError, LogMarks, Root, RootFiles, StartJob, Started};
-use crate::log::checkpoint::{self, BROKER_TIME, CHECKPOINT_BYTES_MAX, LOG_STARTS, RECOVERY_POINTS};
+use crate::log::checkpoint::{self, BROKER_TIME, CHECKPOINT_BYTES_MAX, CLEANER_OFFSETS, LOG_STARTS, RECOVERY_POINTS};
 use crate::log::journal::{BLOCK_BYTES, HalfHead, render_half_head};
 use crate::log::storage::{DirEntry, FileName, FilePath, Storage};
 use crate::types::Offset;
@@ -65,6 +65,11 @@ fn read_checkpoints<S: Storage>(
     for (dir, offset) in read_offsets(files, LOG_STARTS, entries, storage, &mut started.warnings)? {
         marks.entry(dir).or_default().log_start = offset;
     }
+    for (dir, offset) in read_offsets(files, CLEANER_OFFSETS, entries, storage, &mut started.warnings)? {
+        if let Some(marks) = marks.get_mut(&dir) {
+            marks.compacted = offset;
+        }
+    }
     if let Some(text) = read_small(storage, checkpoint_path(files, BROKER_TIME), CHECKPOINT_BYTES_MAX)? {
         started.clock = checkpoint::parse_time(&text).unwrap_or_default();
     }
@@ -93,7 +98,7 @@ fn read_offsets<S: Storage>(
     let path = checkpoint_path(files, name);
     let Some(text) = read_small(storage, path, CHECKPOINT_BYTES_MAX)? else { return Ok(Vec::new()) };
     let Some(mut offsets) = checkpoint::parse_offsets(&text) else {
-        warnings.push(format!("{path} is damaged and was ignored: logs are scanned from their start"));
+        warnings.push(format!("{path} is damaged and was ignored: logs are scanned or compacted from their start"));
         return Ok(Vec::new());
     };
     let count = offsets.len();

@@ -69,17 +69,22 @@ fn note<S: Storage>(job: &TruncateJob, end: Offset, storage: &mut S) -> Result<(
 
 /// The first batch of `segment` that reaches beyond `job.to`.
 fn find<S: Storage>(job: &TruncateJob, segment: &SegmentMeta, storage: &mut S) -> Result<Spot, DiskError> {
-    let mut position = index::position_before(storage, &job.open.dir, segment, job.to)?;
+    // what ends below the cut: its end is where the log will end, also when offsets are missing behind it
+    let mut position = index::position_before(storage, &job.open.dir, segment, Offset(job.to.0.saturating_sub(1)))?;
     let mut window = Window::new(storage, FilePath::in_log(&job.open.dir, FileName::Log(segment.base)), segment.bytes);
-    let mut end = job.to;
+    let (mut end, mut kept) = (job.to, Some(segment.base));
     while position < window.end() {
         let Some(head) = window.header(position)? else {
             let intact = window.next_intact(position + 1, segment.base, segment.limit())?;
             position = intact.unwrap_or(window.end());
+            kept = None; // damage tells nothing
             continue;
         };
         match BatchHeader::parse(&head) {
-            Ok(batch) if batch.next_offset() <= job.to => position += batch.total_bytes() as u64,
+            Ok(batch) if batch.next_offset() <= job.to => {
+                position += batch.total_bytes() as u64;
+                kept = kept.map(|_| batch.next_offset());
+            }
             Ok(batch) => {
                 end = batch.base_offset().min(job.to);
                 break;
@@ -87,5 +92,5 @@ fn find<S: Storage>(job: &TruncateJob, segment: &SegmentMeta, storage: &mut S) -
             Err(_) => break, // the window gives no such header
         }
     }
-    Ok(Spot { base: segment.base, position, end })
+    Ok(Spot { base: segment.base, position, end: kept.unwrap_or(end).min(end) })
 }

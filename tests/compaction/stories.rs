@@ -1,0 +1,1 @@
+//! Single stories, one at a time.
