@@ -21,6 +21,8 @@ pub struct Described {
 pub struct MemberState {
     /// Which one.
     pub node: NodeId,
+    /// Its id in raft: the number, and the incarnation of its disk.
+    pub raft_id: u64,
     /// False for one that only learns.
     pub is_voter: bool,
     /// The last entry that is on its disk; only the leader knows that of others.
@@ -37,9 +39,9 @@ impl Quorum {
             .chain(learners)
             .map(|(raft_id, is_voter)| {
                 let node = node_of(raft_id);
-                let is_own = node == self.config.node;
+                let is_own = raft_id == self.state.me;
                 let last_entry = if is_own { Some(self.durable) } else { self.matched(raft_id) };
-                MemberState { node, is_voter, last_entry }
+                MemberState { node, raft_id, is_voter, last_entry }
             })
             .collect();
         members.sort_by_key(|member| member.node);

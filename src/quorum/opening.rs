@@ -1,6 +1,7 @@
 //! The start: what the disk holds becomes a state machine and a raft node, checked piece by piece.
 
 use bytes::Bytes;
+use raft::eraftpb::EntryType;
 use raft::{Config, RawNode, ReadOnlyOption};
 
 use super::cache::Cache;
@@ -70,6 +71,9 @@ pub(super) struct Replaying {
     damage: Option<(u64, String)>,
     /// The last entry that could be read after it.
     witness: u64,
+    /// The first entry that changes the membership and is not in `quorum-state` yet: it and what follows is delivered when
+    /// raft works, which has to know of it.
+    barrier: Option<u64>,
 }
 
 impl Quorum {
@@ -255,6 +259,7 @@ impl Quorum {
             is_reading: false,
             damage: None,
             witness: 0,
+            barrier: None,
         }));
         self.proceed_opening(now, fx);
     }
@@ -337,7 +342,7 @@ impl Quorum {
     fn page_taken(&mut self, now: Now, bytes: u64, fx: &mut Effects) {
         self.snapshots.log_grew(bytes);
         let Stage::Replaying(replaying) = &mut self.stage else { return };
-        while replaying.queued < replaying.commit.min(replaying.cache.last()) {
+        while replaying.queued < replaying.deliverable() {
             let Some(entry) = replaying.cache.get(replaying.queued + 1) else { break };
             replaying.queued += 1;
             self.out.push_back(super::Out::Entry(entry.clone()));
@@ -373,8 +378,8 @@ impl Quorum {
     /// The log is replayed as far as it is surely committed; raft takes over.
     fn begin_running(&mut self, now: Now, fx: &mut Effects) {
         let Stage::Replaying(replaying) = std::mem::replace(&mut self.stage, Stage::Ended) else { return };
-        let Replaying { mut cache, commit, .. } = *replaying;
-        let commit = commit.min(cache.last());
+        let commit = replaying.deliverable();
+        let mut cache = replaying.cache;
         if cache.last_term() > self.state.term {
             return self.fail(format!(
                 "the log {LOG_DIR} has entries of term {}, {STATE_FILE} knows only {}: it is an older copy",
@@ -433,6 +438,11 @@ impl Quorum {
 }
 
 impl Replaying {
+    /// What is surely committed and may be delivered before raft works.
+    fn deliverable(&self) -> u64 {
+        self.commit.min(self.cache.last()).min(self.barrier.map_or(u64::MAX, |barrier| barrier - 1))
+    }
+
     /// The next entry cannot be read. Those after it are only asked what they knew.
     fn pass_damage(&mut self, sentence: String, resume: Option<Offset>) {
         self.damage.get_or_insert((self.next, sentence));
@@ -469,6 +479,9 @@ impl Replaying {
                 ));
             }
             self.commit = self.commit.max(stored.known.commit.min(index));
+            if stored.entry.get_entry_type() != EntryType::EntryNormal && index > state.membership_index {
+                self.barrier.get_or_insert(index);
+            }
             if !self.cache.push(stored.entry) {
                 return Err(format!("the quorum's log has a gap before entry {index}"));
             }

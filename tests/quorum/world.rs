@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tern::effect::{DiskOp, Effect, Effects, Lane};
 use tern::log::job;
 use tern::memory::Account;
-use tern::quorum::{PeerMessage, ProposalId, Quorum, QuorumConfig, QuorumEvent, SnapshotProgress};
+use tern::quorum::{PeerMessage, ProposalId, Quorum, QuorumConfig, QuorumEvent, Role, SnapshotProgress};
 use tern::types::{Instant, NodeId, Now, Rng, Ticket, Timestamp, crc32c};
 
 use super::disk::SimDisk;
@@ -48,6 +48,8 @@ pub struct Member {
     pub snapshot: Option<VecDeque<Vec<u8>>>,
     pub proposed: BTreeMap<ProposalId, Vec<u8>>,
     pub is_recovered: bool,
+    /// How far this member's clock is ahead.
+    pub ahead_ms: u64,
 }
 
 impl Member {
@@ -73,6 +75,19 @@ pub struct World {
     pub restored: u32,
     pub cuts: u32,
     pub fatal: Option<String>,
+    /// Messages from the first to the second get lost.
+    pub cut_off: BTreeSet<(i32, i32)>,
+    /// Who led in each term, by raft id.
+    pub leaders: BTreeMap<u64, u64>,
+    /// Whom each voter has given its vote, by raft id and term.
+    pub votes: BTreeMap<(u64, u64), u64>,
+    /// Raft ids of disks that are gone.
+    pub gone: BTreeSet<u64>,
+    pub wipes: u32,
+    /// Snapshots that a running member took over from another.
+    pub received: u32,
+    /// A member shall crash the moment after it has given its vote.
+    crashes_after_vote: bool,
 }
 
 impl World {
@@ -87,6 +102,7 @@ impl World {
             snapshot: None,
             proposed: BTreeMap::new(),
             is_recovered: false,
+            ahead_ms: 0,
         };
         World {
             rng: Rng::new(seed),
@@ -103,11 +119,19 @@ impl World {
             restored: 0,
             cuts: 0,
             fatal: None,
+            cut_off: BTreeSet::new(),
+            leaders: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            wipes: 0,
+            received: 0,
+            crashes_after_vote: false,
         }
     }
 
-    pub fn at(&self) -> Now {
-        Now { mono: Instant(self.now * 1000), wall: Timestamp(1_800_000_000_000 + self.now as i64) }
+    pub fn at(&self, which: usize) -> Now {
+        let now = self.now + self.members[which].ahead_ms;
+        Now { mono: Instant(now * 1000), wall: Timestamp(1_800_000_000_000 + now as i64) }
     }
 
     pub fn start(&mut self, which: usize) {
@@ -117,8 +141,9 @@ impl World {
             members,
             lines_crc: 0,
             forms_alone: false,
-            tick_ms: 50,
-            election_ticks: 8,
+            // Short, so that a run sees many elections and votes meet each other.
+            tick_ms: 10,
+            election_ticks: 5,
             account: self.account.clone(),
             log_bytes_max: self.log_bytes_max,
             snapshots_kept: 1,
@@ -126,7 +151,13 @@ impl World {
         };
         let mut quorum = Quorum::new(config, Rng::new(self.rng.next()));
         let mut fx = Effects::default();
-        quorum.start(self.at(), &mut fx);
+        quorum.start(self.at(which), &mut fx);
+        quorum.set_members(self.members.iter().map(|member| (NodeId(member.id), true)).collect());
+        for other in 0..self.members.len() as i32 {
+            if other != which as i32 {
+                quorum.peer_up(self.at(which), NodeId(other), &mut fx);
+            }
+        }
         let member = &mut self.members[which];
         member.quorum = Some(quorum);
         member.machine = Machine::default();
@@ -144,15 +175,54 @@ impl World {
         member.disk.power_cut(&mut self.rng);
     }
 
+    /// A member's disk is lost, and a new one takes its place. Only when nobody would lose by it: all vote, none is new.
+    fn wipe(&mut self, which: usize) {
+        let current: BTreeSet<u64> =
+            self.members.iter().filter_map(|member| member.quorum.as_ref()).map(|quorum| quorum.raft_id()).collect();
+        let sees_all = |member: &Member| {
+            member.quorum.as_ref().is_some_and(|quorum| {
+                let ids: BTreeSet<u64> = quorum.describe().members.iter().map(|member| member.raft_id).collect();
+                quorum.role() != Role::Absent && ids == current && !quorum.is_learner()
+            })
+        };
+        if current.len() < self.members.len() || !self.members.iter().all(sees_all) {
+            return;
+        }
+        self.gone.extend(self.members[which].quorum.as_ref().map(|quorum| quorum.raft_id()));
+        self.crash(which);
+        self.members[which].disk = SimDisk::new(self.rng.next());
+        self.wipes += 1;
+    }
+
+    /// What must hold of everything that is said.
+    fn hear(&mut self, which: usize, message: &PeerMessage) {
+        let PeerMessage::Raft(message) = message else { return };
+        assert!(!self.gone.contains(&message.from), "a disk that is gone speaks");
+        if message.grants_vote() {
+            let vote = self.votes.entry((message.from, message.term())).or_insert(message.to);
+            assert_eq!(*vote, message.to, "{} votes twice in term {}", message.from, message.term());
+            self.crashes_after_vote |= self.rng.one_in(3);
+        }
+        let quorum = self.members[which].quorum.as_ref();
+        assert_eq!(quorum.map(|quorum| quorum.raft_id()), Some(message.from));
+    }
+
     /// Drives a member and takes what it asks for.
     fn follow(&mut self, which: usize, mut fx: Effects) {
-        let now = self.at();
+        let now = self.at(which);
         while self.next_event(which, now, &mut fx) {}
         let member = &mut self.members[which];
         let Some(quorum) = &mut member.quorum else { return };
-        while let Some((to, message)) = quorum.next_message() {
-            self.wire.push((NodeId(member.id), to, message.encode()));
+        let mut said = Vec::new();
+        while let Some(message) = quorum.next_message() {
+            said.push(message);
         }
+        let id = NodeId(member.id);
+        for (to, message) in said {
+            self.hear(which, &message);
+            self.wire.push((id, to, message.encode()));
+        }
+        let member = &mut self.members[which];
         for effect in fx.take() {
             match effect {
                 Effect::Disk { lane, ticket, op } => {
@@ -186,7 +256,8 @@ impl World {
             QuorumEvent::SnapshotRestored => {
                 member.machine = Machine::parse(&std::mem::take(&mut member.restoring));
                 self.restored += 1;
-                let (_, crc) = self.delivered[&member.machine.index];
+                self.received += member.is_recovered as u32;
+                let crc = self.delivered.get(&member.machine.index).map_or(0, |(_, crc)| *crc);
                 assert_eq!(member.machine.crc, crc);
             }
             QuorumEvent::Committed(committed) => {
@@ -209,8 +280,13 @@ impl World {
                     member.snapshot = Some(state.chunks(5).map(<[u8]>::to_vec).collect());
                 }
             }
-            QuorumEvent::Leading(_)
-            | QuorumEvent::Following
+            QuorumEvent::Leading(term) => {
+                let id = quorum.raft_id();
+                let leader = *self.leaders.entry(term.0).or_insert(id);
+                assert_eq!(leader, id, "two leaders in term {}", term.0);
+                assert!(!quorum.is_learner());
+            }
+            QuorumEvent::Following
             | QuorumEvent::Forming
             | QuorumEvent::MembershipChanged
             | QuorumEvent::CaughtUp(_)
@@ -234,7 +310,7 @@ impl World {
             return self.crash(which);
         }
         let mut fx = Effects::default();
-        let now = self.at();
+        let now = self.at(which);
         if let Some(quorum) = &mut self.members[which].quorum {
             assert!(quorum.disk_done(now, ticket, result, &mut fx));
         }
@@ -252,7 +328,7 @@ impl World {
     }
 
     pub fn turn_end(&mut self, which: usize) {
-        let now = self.at();
+        let now = self.at(which);
         let mut fx = Effects::default();
         if let Some(quorum) = &mut self.members[which].quorum {
             quorum.turn_end(now, &mut fx);
@@ -261,7 +337,7 @@ impl World {
     }
 
     pub fn pass_time(&mut self, which: usize) {
-        let now = self.at();
+        let now = self.at(which);
         let mut fx = Effects::default();
         if let Some(quorum) = &mut self.members[which].quorum
             && quorum.next_deadline().is_some_and(|at| at <= now.mono)
@@ -277,14 +353,14 @@ impl World {
         }
         let place = self.rng.below(self.wire.len() as u64) as usize;
         let (from, to, bytes) = self.wire.swap_remove(place);
-        if faults && self.rng.one_in(10) {
+        if faults && (self.rng.one_in(10) || self.cut_off.contains(&(from.0, to.0))) {
             return;
         }
         if faults && self.rng.one_in(20) {
             self.wire.push((from, to, bytes.clone()));
         }
-        let now = self.at();
         let which = to.0 as usize;
+        let now = self.at(which);
         let mut fx = Effects::default();
         if let Some(quorum) = &mut self.members[which].quorum {
             quorum.step_peer(now, from, PeerMessage::decode(&bytes).unwrap(), &mut fx);
@@ -293,6 +369,11 @@ impl World {
     }
 
     pub fn step(&mut self, faults: bool) {
+        if std::mem::take(&mut self.crashes_after_vote) && faults {
+            // Mostly the message is out and the disk has not been asked yet.
+            let voter = self.wire.last().map(|(from, _, _)| from.0 as usize);
+            voter.into_iter().for_each(|voter| self.crash(voter));
+        }
         let which = self.rng.below(self.members.len() as u64) as usize;
         if self.members[which].quorum.is_none() {
             if !faults || self.rng.one_in(20) {
@@ -302,13 +383,14 @@ impl World {
         }
         match self.rng.below(20) {
             0 => {
-                self.now += self.rng.below(10);
+                self.now += self.rng.below(20);
                 (0..self.members.len()).for_each(|which| self.pass_time(which));
             }
             1..=3 => self.propose(which),
             4..=7 => self.turn_end(which),
             8..=13 => self.disk_step(which),
             14..=18 => self.receive(faults),
+            _ if faults && self.members.len() > 1 && self.rng.one_in(3) => self.trouble(which),
             _ if faults && self.rng.one_in(8) => self.crash(which),
             _ if faults && self.rng.one_in(4) => {
                 self.members[which].disk.calls_until_power_cut = Some(self.rng.below(60))
@@ -317,7 +399,23 @@ impl World {
         }
     }
 
+    /// What happens to members that have others.
+    fn trouble(&mut self, which: usize) {
+        let other = self.rng.below(self.members.len() as u64) as i32;
+        let id = which as i32;
+        match self.rng.below(40) {
+            0..=5 => drop(self.cut_off.insert((id, other))),
+            6..=8 => self.cut_off.extend([(id, other), (other, id)]),
+            9..=20 => self.cut_off.clear(),
+            21..=24 => self.members[which].ahead_ms += self.rng.below(1000),
+            25 => self.wipe(which),
+            26..=28 => self.now += 400 + self.rng.below(400),
+            _ => {}
+        }
+    }
+
     pub fn settle(&mut self) {
+        self.cut_off.clear();
         for member in &mut self.members {
             member.disk.calls_until_power_cut = None;
         }
@@ -343,7 +441,8 @@ impl World {
     fn is_settled(&self) -> bool {
         let first = self.members[0].machine;
         let is_idle = |member: &Member| member.proposed.is_empty() && member.is_disk_idle() && member.is_recovered;
-        self.members.iter().all(|member| member.machine == first && member.quorum.is_some() && is_idle(member))
+        let votes = |member: &Member| member.quorum.as_ref().is_some_and(|quorum| !quorum.is_learner());
+        self.members.iter().all(|member| member.machine == first && votes(member) && is_idle(member))
     }
 
     pub fn check(&self) {
@@ -357,6 +456,7 @@ impl World {
             assert!(member.quorum.is_some() && member.is_recovered, "member {}", member.id);
             assert_eq!(member.machine, first, "member {}", member.id);
             assert!(member.proposed.is_empty(), "member {}", member.id);
+            assert!(!member.quorum.as_ref().unwrap().is_learner(), "member {}", member.id);
         }
         assert_eq!(self.delivered.keys().next_back(), Some(&first.index));
     }
