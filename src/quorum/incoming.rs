@@ -215,13 +215,6 @@ impl Quorum {
                 let restoring = Restoring::of(SnapshotReader::new(mark));
                 self.install = Some(Install::Restoring(Box::new(restoring)));
                 self.release_readies_at(now);
-                if let Stage::Running(raw) = &mut self.stage
-                    && raw.raft.raft_log.applied < mark.index
-                    && raw.raft.raft_log.persisted >= mark.index
-                {
-                    // Raft wants it counted before it ticks again; the state machine takes its time.
-                    raw.advance_apply_to(mark.index);
-                }
                 self.begin_ticks(now);
             }
             _ => {}

@@ -53,6 +53,9 @@ impl Quorum {
 
     /// Takes a message of raft's. What no honest member could have said is passed over.
     pub(super) fn step_raft(&mut self, now: Now, from: NodeId, message: RaftMessage, fx: &mut Effects) {
+        if self.is_installing() {
+            return; // it is said again
+        }
         let Stage::Running(raw) = &mut self.stage else { return };
         let (committed, term) = (raw.raft.raft_log.committed, raw.raft.term);
         if let Some(offer) = &message.snapshot
@@ -108,7 +111,9 @@ impl Quorum {
         if matches!(self.stage, Stage::Forming(_)) {
             self.greet_all(true);
         }
-        if let Stage::Running(raw) = &mut self.stage {
+        if !self.is_installing()
+            && let Stage::Running(raw) = &mut self.stage
+        {
             raw.tick();
         }
         // After a stall one tick stands for all that were missed: others may have been heard of meanwhile.
@@ -238,20 +243,31 @@ impl Quorum {
 
     /// Tells raft what is on the disk by now, and sends what waited for it.
     pub(super) fn release_readies_at(&mut self, now: Now) {
-        let mut released = None;
+        let (mut released, mut has_installed) = (None, false);
         let mut messages = Vec::new();
         while let Some(ready) = self.readies.front() {
-            let is_installing = ready.installs && !matches!(self.install, None | Some(Install::Restoring(_)));
-            if ready.last > self.durable || ready.state_version > self.state_durable || is_installing {
+            let waits = ready.installs && self.is_installing();
+            if ready.last > self.durable || ready.state_version > self.state_durable || waits {
                 break;
             }
             released = Some(ready.number);
+            has_installed |= ready.installs;
             messages.extend(self.readies.pop_front().into_iter().flat_map(|ready| ready.messages));
         }
         if let (Some(number), Stage::Running(raw)) = (released, &mut self.stage) {
             raw.on_persist_ready(number);
+            let compacted = raw.store().compacted();
+            if has_installed && raw.raft.raft_log.applied < compacted {
+                // Raft wants it counted before it ticks again; the state machine takes its time.
+                raw.advance_apply_to(compacted);
+            }
         }
         self.send(now, &mut messages);
+    }
+
+    /// True while a snapshot takes the place of the log: raft, asked to campaign, would look for entries that are gone.
+    pub(super) fn is_installing(&self) -> bool {
+        !matches!(self.install, None | Some(Install::Restoring(_)))
     }
 
     fn send(&mut self, now: Now, messages: &mut Vec<Message>) {
