@@ -46,6 +46,7 @@ mod tests {
             producer_snapshot: Some((Offset(9), vec![1, 2])),
             restart_at: None,
             noted_end: Offset(60),
+            journal_base: Offset(0),
             segments: vec![(Offset(0), Timestamp(0), Timestamp(1000))],
         };
         assert_eq!(lines(&file)[1], "producers as of offset 9, 2 bytes");
