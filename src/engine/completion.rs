@@ -54,6 +54,9 @@ pub enum Completion {
     Stored(Result<(), GroupError>),
     /// `set_znode_events`: there are events to be taken. Goes to `Waiter::door(Door::ZooKeeper)`.
     ZnodesChanged,
+    /// The tree is another one, and nobody knows what changed: close the connections of clients that watch or have a
+    /// session. Goes to `Waiter::door(Door::ZooKeeper)`.
+    ZnodesReplaced,
     /// `sync_znodes`.
     ZnodesSynced(Result<(), ProposeError>),
     /// `ask_monitor`. Goes to `Waiter::door(Door::ZooKeeper)`, which answers `asker` by `answer_monitor`.

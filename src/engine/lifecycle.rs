@@ -211,6 +211,7 @@ impl Engine {
         if self.metadata.take_replaced() {
             self.broker.apply_all(now, self.metadata.coordinator().cluster(), fx);
             self.coordination.changed();
+            self.znodes_replaced(now);
             self.duties_wanted = true;
         }
         let mut changes = self.metadata.take_changes();
@@ -230,6 +231,7 @@ impl Engine {
         while let Some((token, result)) = self.metadata.next_result() {
             self.proposed(now, token, result);
         }
+        self.answer_synced();
         self.tell_znode_events();
         self.follow_brokers(now);
         self.sweep.look(now, self.metadata.is_leading(), self.metadata.coordinator().tree());

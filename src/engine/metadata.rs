@@ -53,12 +53,16 @@ pub(super) struct Metadata {
     forwarding: Forwarding,
     /// To be said to other members.
     outbox: VecDeque<(NodeId, EngineMessage)>,
+    /// Who led when that was last looked at, in which term.
+    followed: (Option<NodeId>, Term),
     /// The question whether everything is delivered, at the start of a member that does not lead.
     catching_up: Option<ReadId>,
     is_caught_up: bool,
     /// Fresh reads that were asked for, by their questions.
     syncs: BTreeMap<ReadId, Waiter>,
-    synced: VecDeque<Waiter>,
+    /// Those that were not asked yet.
+    syncs_wanted: VecDeque<Waiter>,
+    synced: VecDeque<(Waiter, Result<(), ProposeError>)>,
     /// A snapshot of another member has taken the place of the tree.
     is_replaced: bool,
     is_membership_changed: bool,
@@ -116,9 +120,11 @@ impl Metadata {
             results: VecDeque::new(),
             forwarding: Forwarding::new(rng.next()),
             outbox: VecDeque::new(),
+            followed: (None, Term(0)),
             catching_up: None,
             is_caught_up: false,
             syncs: BTreeMap::new(),
+            syncs_wanted: VecDeque::new(),
             synced: VecDeque::new(),
             is_replaced: false,
             is_membership_changed: true,
@@ -240,18 +246,32 @@ impl Metadata {
         }
     }
 
-    /// `next_synced` answers `waiter` when everything that is committed now is applied here. False: too many wait.
-    #[allow(dead_code)] // the ZooKeeper door's `sync`
-    pub fn sync(&mut self, now: Now, waiter: Waiter, fx: &mut Effects) -> bool {
-        let Some(id) = self.quorum.read_index(now, fx) else { return false };
-        self.syncs.insert(id, waiter);
-        true
+    /// `next_synced` answers `waiter` when everything that is committed now is applied here.
+    pub fn sync(&mut self, waiter: Waiter) {
+        self.syncs_wanted.push_back(waiter);
     }
 
-    /// The next fresh read that may go on.
-    #[allow(dead_code)] // likewise
-    pub fn next_synced(&mut self) -> Option<Waiter> {
+    /// The next fresh read that may go on, or cannot.
+    pub fn next_synced(&mut self) -> Option<(Waiter, Result<(), ProposeError>)> {
         self.synced.pop_front()
+    }
+
+    fn ask_syncs(&mut self, now: Now, fx: &mut Effects) {
+        while let Some(waiter) = self.syncs_wanted.pop_front() {
+            let asked = self.quorum.leader().and_then(|_| self.quorum.read_index(now, fx));
+            match asked {
+                Some(id) => drop(self.syncs.insert(id, waiter)),
+                None => self.synced.push_back((waiter, Err(ProposeError::Unavailable))),
+            }
+        }
+    }
+
+    /// Who leads has changed: answers that were on their way are lost.
+    fn give_up_syncs(&mut self) {
+        for (id, waiter) in std::mem::take(&mut self.syncs) {
+            self.quorum.forget_read(id);
+            self.synced.push_back((waiter, Err(ProposeError::Unavailable)));
+        }
     }
 
     /// True while this node leads and another member can be asked to.
@@ -284,7 +304,13 @@ impl Metadata {
     /// Looks whom writes go to now, and asks for what was committed before this member came.
     fn follow_leader(&mut self, now: Now, fx: &mut Effects) {
         let term = self.quorum.term();
-        let leader = self.quorum.leader().filter(|leader| *leader != self.node);
+        let leader = self.quorum.leader();
+        if self.followed != (leader, term) {
+            self.followed = (leader, term);
+            self.give_up_syncs();
+        }
+        self.ask_syncs(now, fx);
+        let leader = leader.filter(|leader| *leader != self.node);
         let lost = self.forwarding.follow(leader.map(|leader| (leader, term)));
         self.give_up(lost);
         if self.is_recovered && leader.is_some() && !self.is_caught_up && self.catching_up.is_none() {
@@ -467,7 +493,7 @@ impl Metadata {
                     self.catching_up = None;
                     self.is_caught_up = true;
                 }
-                self.synced.extend(self.syncs.remove(&id));
+                self.synced.extend(self.syncs.remove(&id).map(|waiter| (waiter, Ok(()))));
             }
             QuorumEvent::Following => tracing::info!("no longer leads the quorum"),
             QuorumEvent::SnapshotWanted => {

@@ -30,6 +30,7 @@ impl ZooKeeperDoor {
             Completion::Proposed(Err(error)) => Answer::Unknown(error),
             Completion::ZnodesSynced(Ok(())) => Answer::Fresh,
             Completion::ZnodesSynced(Err(error)) => Answer::Unknown(error),
+            Completion::ZnodesReplaced => return self.close_all(fx),
             Completion::ZnodesChanged => return self.deliver_events(engine.last_zxid(), engine, fx),
             _ => return,
         };

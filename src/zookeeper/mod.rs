@@ -143,6 +143,14 @@ impl ZooKeeperDoor {
     }
 
     /// Ends a connection without a further word.
+    /// Every client comes again: to this node or to another.
+    fn close_all(&mut self, fx: &mut Effects) {
+        for connection in self.connections.iter_mut().flatten().filter(|open| open.stage != Stage::Closing) {
+            connection.stage = Stage::Closing;
+            fx.close(connection.id);
+        }
+    }
+
     fn close(&mut self, conn: ConnId, fx: &mut Effects) {
         if let Some(connection) = self.get_mut(conn)
             && connection.stage != Stage::Closing

@@ -60,7 +60,7 @@ pub(super) struct Peers {
     up: BTreeSet<(NodeId, Channel)>,
     pub brokers: BrokerSessions,
     /// Sessions of clients that were heard here since the last message to the leader.
-    pub touched: BTreeSet<SessionId>,
+    touched: BTreeSet<SessionId>,
     /// The members that the shell was told to dial.
     dialed: Vec<PeerAddress>,
 }
@@ -83,6 +83,13 @@ impl Peers {
         if self.dialed != members {
             self.dialed.clone_from(&members);
             fx.push(Effect::Peers(members));
+        }
+    }
+
+    /// A client was heard here: the leader is told with the next message. One too many waits for its next sign of life.
+    pub fn touch(&mut self, session: SessionId) {
+        if self.touched.len() < 2 * message::TOUCHED_MAX {
+            self.touched.insert(session);
         }
     }
 
@@ -198,8 +205,8 @@ impl Engine {
         if self.peers.brokers.touched(now, from, broker, sessions) {
             self.metadata.say(from, EngineMessage::Touched { sent_micros });
         }
-        for _client in clients.iter().take(message::TOUCHED_MAX) {
-            // Sessions of clients have no expiry here yet: they end with their connection.
+        for client in clients.iter().take(message::TOUCHED_MAX) {
+            self.touched_elsewhere(now, *client);
         }
     }
 

@@ -185,6 +185,9 @@ impl Engine {
     #[inline]
     pub fn touch_session(&mut self, now: Now, session: SessionId) {
         self.znodes.expiry.touch(now.mono, session);
+        if self.znodes.leading.is_none() && self.is_ensemble() {
+            self.peers.touch(session);
+        }
     }
 
     /// A session was taken up again and has negotiated another timeout.
@@ -195,9 +198,32 @@ impl Engine {
     /// Answers with `Completion::ZnodesSynced` when this node has applied everything that any client was told before
     /// this call.
     pub fn sync_znodes(&mut self, _now: Now, waiter: Waiter) {
+        if self.is_ensemble() {
+            return self.metadata.sync(waiter);
+        }
         // A leader that is the only member has applied whatever it has acknowledged.
         let result = if self.metadata.is_leading() { Ok(()) } else { Err(ProposeError::Unavailable) };
         self.completions.push_back((waiter, Completion::ZnodesSynced(result)));
+    }
+
+    /// Answers whoever waited for a fresh read.
+    pub(super) fn answer_synced(&mut self) {
+        while let Some((waiter, result)) = self.metadata.next_synced() {
+            self.completions.push_back((waiter, Completion::ZnodesSynced(result)));
+        }
+    }
+
+    /// Another member's snapshot has taken the place of the tree: nobody knows what changed, so the door's clients must
+    /// come again and say what they watch and have seen.
+    pub(super) fn znodes_replaced(&mut self, now: Now) {
+        self.znodes.events.clear();
+        self.znodes.expiry.start_afresh(now.mono, self.metadata.coordinator().sessions());
+        self.completions.push_back((Waiter::door(Door::ZooKeeper), Completion::ZnodesReplaced));
+    }
+
+    /// A client was heard by another member.
+    pub(super) fn touched_elsewhere(&mut self, now: Now, session: SessionId) {
+        self.znodes.expiry.touch(now.mono, session);
     }
 
     /// Proposes a client's write; `Completion::Proposed` answers an `Ok`. What was proposed on one connection is applied

@@ -28,7 +28,7 @@ use bytes::Bytes;
 
 use super::{Latency, ServerStats, ZooKeeperDoor};
 use crate::effect::Effects;
-use crate::engine::Engine;
+use crate::engine::{Engine, QuorumRole};
 use crate::limits::CLOCK_FLOOR_MS;
 use crate::memory::Grant;
 use crate::types::{ConnId, Now, Timestamp};
@@ -211,13 +211,14 @@ impl Around<'_> {
         !self.engine.has_quorum()
     }
 
-    /// `standalone`, `leader`, `follower` or, without a quorum, `read-only`.
+    /// `standalone`, `leader`, `follower`, `observer` or, without a quorum, `read-only`.
     fn mode(&self) -> &'static str {
-        match self.engine.quorum_leader() {
-            (None, _) => "read-only",
-            _ if self.engine.config().ensemble.len() < 2 => "standalone",
-            (Some(leader), _) if leader == self.engine.node_id() => "leader",
-            _ => "follower",
+        match self.engine.quorum_role() {
+            QuorumRole::Standalone => "standalone",
+            QuorumRole::Leader => "leader",
+            QuorumRole::Follower => "follower",
+            QuorumRole::Observer => "observer",
+            QuorumRole::Looking => "read-only",
         }
     }
 
