@@ -16,6 +16,7 @@ mod protocol;
 mod replication;
 mod sweep;
 mod configs;
+mod diagnostics;
 mod duties;
 mod ensemble;
 mod forwarding;
@@ -43,6 +44,7 @@ pub use crate::broker::{
     ProducerState, ReadData, ReadError, Waiter,
 };
 pub use crate::coordinator::ErrorCode as TreeError;
+pub use crate::coordinator::builders::ElectionError;
 pub use crate::coordinator::cluster;
 pub use crate::coordinator::{Cluster, PartitionState, Topic, Tree, Txn, TxnResult};
 pub use crate::effect::DiskSpace;
@@ -53,6 +55,7 @@ pub use configs::{
     ConfigChange, ConfigEntry, ConfigError, ConfigOperation, ConfigResource, ConfigScope, ConfigSource, ConfigType,
     QuotaChange, QuotaOwner,
 };
+pub use diagnostics::Diagnostics;
 pub use groups::OFFSETS_TOPIC;
 pub use peers::QuorumRole;
 pub use protocol::Protocol;
@@ -398,6 +401,21 @@ impl Engine {
             self.completions.push_back((waiter, Completion::Proposed(Err(ProposeError::Busy))));
         }
         Ok(true)
+    }
+
+    /// Makes a partition's preferred replica its leader; answers with `Completion::Proposed`.
+    pub fn elect_preferred(
+        &mut self,
+        now: Now,
+        topic: &str,
+        index: PartitionIndex,
+        waiter: Waiter,
+    ) -> Result<(), ElectionError> {
+        let txn = crate::coordinator::builders::elect_preferred(self.view(), topic, index)?;
+        if !self.begin_proposal(now, &txn, Purpose::Door(waiter)) {
+            self.completions.push_back((waiter, Completion::Proposed(Err(ProposeError::Busy))));
+        }
+        Ok(())
     }
 
     /// Alters the quotas of a user or client. Answers as `alter_config` does.

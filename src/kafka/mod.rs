@@ -18,7 +18,6 @@ pub mod errors;
 pub mod codec;
 mod admission;
 mod connection;
-mod diagnostics;
 mod fetch_session;
 mod handlers;
 mod inbox;
@@ -34,13 +33,12 @@ pub use settings::{ListenerSettings, Settings};
 
 use admission::{Admission, Purpose};
 use connection::Connection;
-use diagnostics::Diagnostics;
 use fetch_session::FetchSessions;
 use quotas::Quotas;
 use schedule::Schedule;
 
 use crate::effect::{Effect, Effects};
-use crate::engine::{Completion, Engine, Protocol, Waiter};
+use crate::engine::{Completion, Diagnostics, Engine, Protocol, Waiter};
 use crate::limits::{
     KAFKA_FETCH_SESSION_PARTITIONS_MAX, KAFKA_PATROL_MS, KAFKA_REPLY_COPIED_BYTES_MAX, KAFKA_UNSENT_MS_MAX,
 };

@@ -102,7 +102,10 @@ impl Shared {
         fx: &mut Effects,
     ) {
         if !connection.is_closing {
-            self.diagnostics.closing(now, connection.id, what);
+            METRICS.kafka.frames_refused.inc();
+            if let Some(suppressed) = self.diagnostics.allow(now) {
+                tracing::warn!(conn = %connection.id, suppressed, "kafka connection closed: {what}");
+            }
             self.close(connection, fx);
         }
     }

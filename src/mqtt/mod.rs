@@ -16,7 +16,6 @@ mod backend;
 mod codec;
 mod connection;
 mod deliver;
-mod diagnostics;
 mod errors;
 mod exactly_once;
 mod ingest;
@@ -38,14 +37,13 @@ use std::net::SocketAddr;
 pub use backend::Backend;
 
 use connection::{Block, Connection};
-use diagnostics::Diagnostics;
 use exactly_once::Memory;
 use mapping::{Mapping, MappingError};
 use subscriptions::{Subscription, Subscriptions};
 
 use crate::config::Config;
 use crate::effect::Effects;
-use crate::engine::{Completion, Engine, Protocol, Waiter};
+use crate::engine::{Completion, Diagnostics, Engine, Protocol, Waiter};
 use crate::memory::{Account, Accounts};
 use crate::metrics::METRICS;
 use crate::types::{ConnId, Instant, NodeId, Now, Rng, Timers};

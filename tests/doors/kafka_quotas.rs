@@ -91,21 +91,21 @@ fn produce_without_answer() {
 /// What a fetch brings is paid for to the byte, and an answer does not run far ahead of the quota.
 #[test]
 fn fetch_is_counted() {
-    let mut world = world("consumer_byte_rate", 20_000.0);
+    let mut world = world("consumer_byte_rate", 100_000.0);
     let conn = world.connect();
     for id in 0..80 {
-        world.send(conn, &produce(7, id, -1, "t", &[(0, &batch(1, 2000))]));
+        world.send(conn, &produce(7, id, -1, "t", &[(0, &batch(1, 5000))]));
     }
     world.take(conn);
     world.send(conn, &fetch(Ask::default(), 50, "t", &[(0, 0)]));
     let bytes = world.take(conn);
     let size = fetched(11, &bytes).partitions[0].3;
-    assert!((10_000..=20_000).contains(&size), "{size} of 160,000");
+    assert!((50_000..=100_000).contains(&size), "{size} of 400,000");
     assert_eq!(reply::<FetchResponse<'_>>(11, &bytes).throttle_time_ms, 0);
     world.send(conn, &fetch(Ask::default(), 51, "t", &[(0, 0)]));
     let bytes = world.take(conn);
     let throttle_ms = reply::<FetchResponse<'_>>(11, &bytes).throttle_time_ms;
-    let owed = (2 * size - 20_000) / 20;
+    let owed = (2 * size - 100_000) / 100;
     assert!((owed as i32 - throttle_ms).abs() <= 1, "{throttle_ms} for {size} twice");
     world.send(conn, &fetch(Ask::default(), 52, "t", &[(0, 0)]));
     assert!(world.take(conn).is_empty());

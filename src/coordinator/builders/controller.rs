@@ -3,7 +3,7 @@
 use super::{create_ephemeral, delete, set_data};
 use crate::coordinator::cluster::{Cluster, PartitionState, Replicas, json};
 use crate::coordinator::txn::{Body, By, Op, Txn};
-use crate::types::{LeaderEpoch, NodeId, SessionId, Timestamp};
+use crate::types::{LeaderEpoch, NodeId, PartitionIndex, SessionId, Timestamp};
 
 /// Operations of one transaction, so that none of them keeps the node's thread for long.
 const OPS_MAX: usize = 500;
@@ -34,6 +34,34 @@ pub fn elect_leaders(cluster: &Cluster) -> Option<Txn> {
         }
     }
     if ops.is_empty() { None } else { Some(Txn { by: By::NODE, body: Body::Multi(ops) }) }
+}
+
+/// Why a preferred replica is not made the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElectionError {
+    /// Client: there is no such partition.
+    UnknownPartition,
+    /// Client: it leads already.
+    NotNeeded,
+    /// View: it is not alive, or not in sync.
+    NotInSync,
+}
+
+/// Makes the first of a partition's replicas its leader, provided that it is alive and in sync.
+pub fn elect_preferred(cluster: &Cluster, topic: &str, index: PartitionIndex) -> Result<Txn, ElectionError> {
+    let partition = cluster.partition(topic, index).ok_or(ElectionError::UnknownPartition)?;
+    let preferred = *partition.replicas.first().ok_or(ElectionError::NotInSync)?;
+    if partition.leader == Some(preferred) {
+        return Err(ElectionError::NotNeeded);
+    }
+    let is_ready = partition.isr.contains(&preferred) && cluster.brokers.contains_key(&preferred);
+    if partition.version < 0 || !is_ready {
+        return Err(ElectionError::NotInSync);
+    }
+    let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
+    let state = json::state(Some(preferred), epoch, &partition.isr, cluster.controller_epoch);
+    let path = format!("/brokers/topics/{topic}/partitions/{}/state", index.0);
+    Ok(Txn::by_node(set_data(path, state, partition.version)))
 }
 
 fn elect(cluster: &Cluster, topic: &str, index: usize, partition: &PartitionState) -> Option<Op> {

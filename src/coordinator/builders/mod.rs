@@ -14,7 +14,7 @@ mod topic_error;
 
 pub use broker::register_broker;
 pub use config::alter_config;
-pub use controller::{claim_controller, elect_leaders};
+pub use controller::{ElectionError, claim_controller, elect_leaders, elect_preferred};
 pub use initial::{FIRST_NAMES, format_cluster, is_formatted};
 pub use partition::{NewState, alter_partition};
 pub use producer_ids::{PRODUCER_ID_BLOCK, next_producer_ids};

@@ -1,4 +1,5 @@
-//! At most one line a second about what clients do wrong, with the number of those that were not told.
+//! At most one line a second about what clients of a door do wrong, with the number of those that were not told.
+//! Each door has one of these.
 
 use crate::metrics::METRICS;
 use crate::types::Instant;
