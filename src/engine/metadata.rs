@@ -481,10 +481,11 @@ impl Metadata {
             ),
             QuorumEvent::MembershipChanged => {
                 self.is_membership_changed = true;
-                let members = self.quorum.members();
+                // A member whose disk was replaced stands twice until its former self is gone.
+                let members = self.quorum.describe().members;
                 let list = |votes: bool| {
-                    let ids = members.iter().filter(|member| *member.1 == votes).map(|(id, _)| id.to_string());
-                    ids.collect::<Vec<_>>().join(", ")
+                    let ids = members.iter().filter(|member| member.is_voter == votes);
+                    ids.map(|member| member.node.to_string()).collect::<Vec<_>>().join(", ")
                 };
                 tracing::info!("members of the quorum: {}; without a vote: [{}]", list(true), list(false));
             }

@@ -147,7 +147,7 @@ impl Quorum {
             if applied > raw.raft.raft_log.applied {
                 raw.advance_apply_to(applied);
             }
-            self.has_met |= raw.raft.leader_id != 0;
+            self.has_met |= raw.raft.leader_id != 0 && self.state.membership.len() > 1;
             if self.install.is_some() {
                 return self.proceed_install(fx);
             }

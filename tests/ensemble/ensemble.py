@@ -1,0 +1,118 @@
+"""Three nodes of one ensemble on the loopback, each a process with directories and ports of its own."""
+
+import os
+import shutil
+import socket
+import time
+
+from node import Node, eventually
+
+SECRET = "a secret that every member of this test knows"
+
+
+def free_ports(count):
+    """Ports that nobody uses now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Member(Node):
+    """One of them; `start` does not wait, `ready` does."""
+
+    def __init__(self, number, directory, settings):
+        self.number = number
+        os.makedirs(directory, exist_ok=True)
+        super().__init__(directory, *settings)
+
+    def start(self, expect_ready=False):
+        super().start(expect_ready=False)
+
+    def ready(self):
+        line = self.process.stdout.readline()
+        assert line.startswith("ready "), f"no ready line but {line!r}; it said: {self.diagnostics()[-3000:]}"
+        self.ports = dict(pair.split("=", 1) for pair in line.split()[1:])
+        return self
+
+    def lose_disk(self):
+        for name in ("coordinator", "topics"):
+            shutil.rmtree(os.path.join(self.directory, name))
+
+    @property
+    def zookeeper(self):
+        return self.ports["zookeeper"]
+
+
+class Ensemble:
+    """All of them, by number from 1."""
+
+    def __init__(self, directory, count=3, tick_ms=400):
+        self.directory = directory
+        ports = free_ports(2 * count)
+        self.peer_ports = {number: (ports[2 * number - 2], ports[2 * number - 1]) for number in range(1, count + 1)}
+        lines = [f"server.{n}=127.0.0.1:{data}:{quorum}" for n, (data, quorum) in self.peer_ports.items()]
+        secret = directory / "secret"
+        secret.write_text(SECRET)
+        self.settings = [*lines, f"tickTime={tick_ms}", f"tern.peer.secret.file={secret}", "4lw.commands.whitelist=*"]
+        self.members = {}
+
+    def start(self, number, *settings):
+        directory = self.directory / f"node{number}"
+        member = Member(number, directory, [f"broker.id={number}", *self.settings, *settings])
+        self.members[number] = member
+        return member
+
+    def start_all(self):
+        for number in self.peer_ports:
+            self.start(number)
+        for member in self.members.values():
+            member.ready()
+
+    def role(self, number):
+        """What the node says it is."""
+        host, port = self.members[number].zookeeper.rsplit(":", 1)
+        try:
+            with socket.create_connection((host, int(port)), timeout=2) as connection:
+                connection.sendall(b"srvr")
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        except OSError:
+            return None
+        if b"not currently serving" in answer:
+            return "read-only"
+        for line in answer.decode().splitlines():
+            if line.startswith("Mode: "):
+                return line[6:]
+        return None
+
+    def alive(self):
+        return [number for number, member in self.members.items() if member.process.poll() is None]
+
+    def leader(self, seconds=15):
+        """The number of the one that leads."""
+
+        def find():
+            leaders = [number for number in self.alive() if self.role(number) == "leader"]
+            return leaders[0] if len(leaders) == 1 else None
+
+        leader = eventually(find, seconds)
+        assert leader, {number: self.role(number) for number in self.alive()}
+        return leader
+
+    def followers(self):
+        leader = self.leader()
+        return [number for number in self.alive() if number != leader]
+
+    def end(self):
+        """Kills who still runs; what all of them said."""
+        for member in self.members.values():
+            if member.process.poll() is None:
+                member.kill()
+        return "\n".join(member.diagnostics() for member in self.members.values())
+
+
+def wait_until(moment):
+    time.sleep(max(0, moment - time.monotonic()))
