@@ -52,8 +52,9 @@ impl Group {
             consumer.members.remove(&id); // nothing else knows of it yet
         }
         let is_changed = is_changed? || is_new;
-        consumer.advance(cx, now, view, &id, is_changed, Some(&said.owned))?;
-        self.set_consumer_timers(cx, now, &id);
+        let advanced = consumer.advance(cx, now, view, &id, is_changed, Some(&said.owned));
+        self.set_consumer_timers(cx, now, &id); // it is a member, also when there was no memory to go on
+        advanced?;
         let Some(member) = self.consumer.as_deref_mut().and_then(|consumer| consumer.members.get_mut(&id)) else {
             return Err(GroupError::UnknownMember.into());
         };

@@ -96,8 +96,9 @@ impl Groups {
             consumer.members.remove(&id); // nothing else knows of it yet
         }
         let is_changed = is_changed? || is_new;
-        let has_changed = consumer.advance(cx, now, view, &id, is_changed, request.owned.as_ref())?;
-        group.set_consumer_timers(cx, now, &id);
+        let advanced = consumer.advance(cx, now, view, &id, is_changed, request.owned.as_ref());
+        group.set_consumer_timers(cx, now, &id); // it is a member, also when there was no memory to go on
+        let has_changed = advanced?;
         let consumer = group.consumer.as_deref_mut().ok_or(GroupError::GroupNotFound)?;
         let member = consumer.members.get_mut(&id).ok_or(GroupError::UnknownMember)?;
         let says_all = request.rebalance_timeout_ms.is_some()

@@ -214,6 +214,42 @@ fn refusals() {
     assert_eq!(small.account.used_bytes(), 0);
 }
 
+/// A member for which there was no memory to go on is one all the same: it expires, or goes on when there is some.
+#[test]
+fn short_of_memory() {
+    let mut f = Fixture::with(Config::default().groups, 3_000);
+    f.topics.put("t", 1, 1000);
+    assert_eq!(f.told(&joining("a")), Err(GroupError::Unavailable));
+    assert_eq!(f.told(&joining("a")), Err(GroupError::Unavailable), "it is known, and there is no room yet");
+    assert_eq!(f.consumer().members.len(), 1);
+    f.topics.put("t", 1, 4);
+    assert_eq!(indexes(&f.told(&joining("a")).unwrap().assignment.unwrap()), [0, 1, 2, 3]);
+    f.pass(45_001);
+    f.store();
+    assert_eq!(f.state(), Some(State::Empty));
+    f.groups.unload(PLACE);
+    assert_eq!(f.account.used_bytes(), 0);
+}
+
+/// A pattern of another broker's log that is none here holds nobody up.
+#[test]
+fn foreign_pattern() {
+    let mut f = Fixture::consumers();
+    f.told(&ConsumerHeartbeat { regex: Some("x.*"), ..joining("a") }).unwrap();
+    for record in &mut f.log {
+        let replace = |bytes: &mut Vec<u8>| {
+            if let Some(at) = bytes.windows(3).position(|window| window == b"x.*") {
+                bytes[at..at + 3].copy_from_slice(b"(((");
+            }
+        };
+        replace(&mut record.key);
+        record.value.iter_mut().for_each(replace);
+    }
+    f.restart();
+    f.topics.put("u", 2, 1);
+    assert_eq!(f.told(&at("a", 1)).unwrap().epoch, 1);
+}
+
 /// The assignor that most members wish for is taken.
 #[test]
 fn assignors() {
