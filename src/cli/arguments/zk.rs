@@ -203,18 +203,24 @@ pub enum ZkCommand {
         data: bool,
     },
     /// Wait until the server has what the quorum has agreed on
+    #[command(after_help = "Example:
+  tern zk sync /")]
     Sync {
         /// Any
         #[arg(default_value = "/", value_name = "ZNODE")]
         path: String,
     },
     /// Print the ephemeral znodes of this session
+    #[command(after_help = "Example:
+  ephemerals /services                          in the shell, whose session has some")]
     Ephemerals {
         /// Below this path
         #[arg(default_value = "/", value_name = "ZNODE")]
         path: String,
     },
     /// Print as whom the server knows this session
+    #[command(after_help = "Example:
+  tern zk whoami --auth digest:me:secret")]
     Whoami,
 }
 

@@ -5,6 +5,7 @@ mod commands;
 mod editor;
 mod history;
 mod keys;
+mod operations;
 mod shell;
 mod stat;
 mod terminal;
@@ -18,7 +19,8 @@ use super::arguments::{ZkArguments, ZkCommand, ZkTask};
 use super::interrupt;
 use client::{error_code, is_lost};
 
-pub use client::{Client, names_below};
+pub use client::Client;
+pub use operations::names_below;
 
 /// Does what was asked, and closes the session.
 pub fn run(arguments: &ZkArguments) -> io::Result<()> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use super::client::{Client, is_lost, names_below};
+use super::client::{Client, is_lost};
 use super::commands;
 use super::editor::{Editor, Step};
 use super::history::History;
 use super::keys::Keys;
+use super::operations::names_below;
 use super::terminal::{self, Raw};
 use super::watch::words;
 use crate::cli::arguments::{ZkLine, ZkLineCommand};
