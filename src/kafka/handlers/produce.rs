@@ -3,6 +3,9 @@
 //! Several of them are in flight on one connection. They are appended in the order in which they came, and answered in
 //! that order by the door. A batch is not copied when its frame has a buffer of its own: the buffer is cut.
 //!
+//! The request's timeout bounds nothing here: a replica that lags leaves the ISR, and a leader that is none any more
+//! refuses what waits, so that every acknowledgement comes or fails by itself; who gives up earlier closes his connection.
+//!
 //! Invariants: nothing of a request is appended before all of it has been read; each batch is appended at most once; a
 //! request with acks=0 leaves nothing behind and has no reply, an error of it closes the connection.
 
