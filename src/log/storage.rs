@@ -49,6 +49,20 @@ pub trait Storage {
     /// Fills `buffer` from `position` on; less only at the end of the file.
     fn read_at(&mut self, file: FilePath<'_>, position: u64, buffer: &mut [u8]) -> Result<usize, DiskError>;
 
+    /// Puts up to `bytes` from `position` on into `buffer` instead of what it holds; less only at the end of the file.
+    fn read_new(
+        &mut self,
+        file: FilePath<'_>,
+        position: u64,
+        bytes: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), DiskError> {
+        *buffer = vec![0; bytes];
+        let read = self.read_at(file, position, buffer)?;
+        buffer.truncate(read);
+        Ok(())
+    }
+
     /// Shows `bytes` bytes at `position` to `look`, fewer at the end of the file: a memory map where that is possible.
     /// Only files that nobody shortens meanwhile.
     fn map_read<R>(

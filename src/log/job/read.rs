@@ -193,8 +193,5 @@ fn fill<S: Storage>(
     wanted: usize,
 ) -> Result<(), DiskError> {
     let left = usize::try_from(end.saturating_sub(position)).unwrap_or(wanted);
-    *buffer = vec![0; wanted.min(left)]; // zeros fresh from the kernel cost nothing
-    let read = storage.read_at(file, position, buffer)?;
-    buffer.truncate(read);
-    Ok(())
+    storage.read_new(file, position, wanted.min(left), buffer)
 }

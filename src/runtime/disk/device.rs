@@ -54,6 +54,24 @@ impl Storage for Device {
         Ok(count)
     }
 
+    fn read_new(
+        &mut self,
+        file: FilePath<'_>,
+        position: u64,
+        bytes: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), DiskError> {
+        if self.overlay.is_some() || self.card.is_some() {
+            *buffer = vec![0; bytes];
+            let read = self.read_at(file, position, buffer)?;
+            buffer.truncate(read);
+            return Ok(());
+        }
+        self.files.read_new(file, position, bytes, buffer)?;
+        METRICS.disk.bytes_read.add(buffer.len() as u64);
+        Ok(())
+    }
+
     fn map_read<R>(
         &mut self,
         file: FilePath<'_>,

@@ -163,6 +163,27 @@ impl Storage for Files {
         Ok(filled)
     }
 
+    fn read_new(
+        &mut self,
+        file: FilePath<'_>,
+        position: u64,
+        bytes: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), DiskError> {
+        let open = self.open(&Files::key(file), file, false)?;
+        *buffer = Vec::with_capacity(bytes);
+        while buffer.len() < bytes {
+            let missing = bytes - buffer.len();
+            match system::append_from(&open, position + buffer.len() as u64, missing, buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(said("read", file, &error)),
+            }
+        }
+        Ok(())
+    }
+
     fn map_read<R>(
         &mut self,
         file: FilePath<'_>,

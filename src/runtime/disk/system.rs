@@ -50,6 +50,21 @@ pub fn write_all_at(file: &File, mut position: u64, parts: &[&[u8]]) -> io::Resu
     Ok(())
 }
 
+/// Appends up to `most` bytes from `position` on to `buffer`, into room that it has already; 0 at the end of the file.
+/// Nothing is written twice: filling the room with zeros first would cost as much as reading it.
+pub fn append_from(file: &File, position: u64, most: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let room = buffer.spare_capacity_mut();
+    let bytes = room.len().min(most);
+    // SAFETY: the kernel writes at most `bytes` into room that belongs to `buffer` alone.
+    let read = unsafe {
+        libc::pread64(file.as_raw_fd(), room.as_mut_ptr().cast::<libc::c_void>(), bytes, position as libc::off64_t)
+    };
+    let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has just written so many bytes of that room, which is no less.
+    unsafe { buffer.set_len(buffer.len() + read) };
+    Ok(read)
+}
+
 /// Reserves blocks for the first `bytes` bytes and extends the file to them.
 pub fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     // SAFETY: takes no pointers; the descriptor is open.
