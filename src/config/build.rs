@@ -130,14 +130,15 @@ fn read_memory(values: &mut Values<'_>, members: &[Member]) -> MemoryConfig {
     let mut count = |name: &str, default: usize, max: usize| {
         values.capped_int(name, default as i64, Cap { max: max as i64, because: &budget }) as usize
     };
-    MemoryConfig {
-        budget_bytes,
+    let counts = MemoryConfig {
         connections_max: count("max.connections", defaults.connections_max, limits.connections),
         partitions_max: count("memory.partitions.max", defaults.partitions_max, limits.partitions),
         producers_max: count("memory.producers.max", defaults.producers_max, limits.producers),
-        tree_bytes: count("memory.tree.bytes", defaults.tree_bytes, limits.tree_bytes),
         peers: members.len().saturating_sub(1),
-    }
+        ..defaults
+    };
+    let tree_bytes_max = CountLimits::tree_bytes_beside(&counts);
+    MemoryConfig { tree_bytes: count("memory.tree.bytes", counts.tree_bytes, tree_bytes_max), ..counts }
 }
 
 /// How a warning names the budget.

@@ -78,6 +78,17 @@ impl CountLimits {
     }
 }
 
+impl CountLimits {
+    /// What `memory.tree.bytes` may be beside the counts of `memory`: at least its usual bound, and otherwise what they
+    /// leave but for an eighth, which must flow. A board with few connections may have a large tree.
+    pub fn tree_bytes_beside(memory: &MemoryConfig) -> usize {
+        let without = Shares::new(&MemoryConfig { tree_bytes: 0, ..memory.clone() });
+        let variable = variable_bytes(memory.budget_bytes);
+        let left = (without.kafka_request_bytes / 6 * 16).saturating_sub(variable / 8);
+        left.max(CountLimits::new(memory.budget_bytes).tree_bytes)
+    }
+}
+
 impl MemoryConfig {
     /// The counts that suit a budget when nobody names any.
     pub fn for_budget(budget_bytes: usize) -> MemoryConfig {
@@ -159,6 +170,18 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// 100,000 znodes of 100 B fit 64 MiB when connections are few; whatever the tree takes, the rest still flows.
+    #[test]
+    fn a_large_tree() {
+        let memory = MemoryConfig { connections_max: 200, ..MemoryConfig::for_budget(64 * MIB) };
+        let tree_bytes = CountLimits::tree_bytes_beside(&memory);
+        assert!(tree_bytes > 28 * MIB, "{tree_bytes}");
+        let shares = Shares::new(&MemoryConfig { tree_bytes, ..memory });
+        assert!(shares.message_bytes_max() >= MIB - 128 * 1024, "{}", shares.message_bytes_max());
+        let usual = MemoryConfig::for_budget(16 * MIB);
+        assert!(CountLimits::tree_bytes_beside(&usual) >= usual.tree_bytes);
+    }
 
     /// From the smallest budget to the largest, defaults and bounds alike leave room for bytes in flight.
     #[test]

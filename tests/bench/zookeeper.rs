@@ -190,7 +190,7 @@ fn steps(tern: &Tern, report: &mut Report) {
 fn znodes(directory: &Path, report: &mut Report) {
     const COUNT: usize = 100_000;
     println!("-- znodes: {COUNT} of {DATA_BYTES} B, memory.budget=64MiB");
-    let settings = ["maxClientCnxns=0", "memory.budget=64MiB", "memory.tree.bytes=32MiB"];
+    let settings = ["memory.budget=64MiB", "memory.tree.bytes=28MiB", "max.connections=200"];
     let tern = Tern::start(&directory.join("znodes"), &settings);
     let address = address_of(&tern);
     let before = tern.metric("tern_memory_allocated_bytes");

@@ -126,6 +126,15 @@ impl Engine {
         self.completions.push_back((asker, Completion::MonitorAnswered(page)));
     }
 
+    /// Members of the quorum that vote, those that only listen, and how many of all are heard of by this node, when it
+    /// leads them.
+    pub fn quorum_members(&self, now: Now) -> (usize, usize, usize) {
+        let quorum = self.metadata.quorum();
+        let members = quorum.members();
+        let voters = members.values().filter(|is_voter| **is_voter).count();
+        (voters, members.len() - voters, quorum.present_members(now))
+    }
+
     /// True while writes can be decided: a quorum leader is known.
     pub fn has_quorum(&self) -> bool {
         self.metadata.quorum().leader().is_some()

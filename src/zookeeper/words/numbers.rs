@@ -83,9 +83,17 @@ impl Around<'_> {
             tell(key, Value::Number(number))?;
         }
         if self.mode() == "leader" {
-            let members = engine.config().ensemble.len();
-            tell("quorum_size", Value::Number(count(members)))?;
-            tell("learners", Value::Number(count(members.saturating_sub(1))))?;
+            let (voters, listeners, present) = engine.quorum_members(self.now);
+            for (key, number) in [
+                ("quorum_size", voters),
+                ("learners", present.saturating_sub(1)),
+                ("synced_followers", present.saturating_sub(1).min(voters.saturating_sub(1))),
+                ("synced_observers", present.saturating_sub(voters).min(listeners)),
+                ("synced_non_voting_followers", 0),
+                ("pending_syncs", 0),
+            ] {
+                tell(key, Value::Number(count(number)))?;
+            }
         }
         Ok(())
     }
