@@ -206,8 +206,8 @@ fn read_zookeeper(
     let request = Cap { max: shares.message_bytes_max().min(shares.entry_bytes_max()) as i64, because: &budget };
     let digest = ["zookeeper.DigestAuthenticationProvider.superDigest", "DigestAuthenticationProvider.superDigest"];
     let super_digest = digest.map(|key| values.text(key).map(|assigned| assigned.value.trim().to_owned()));
-    if let Some(assigned) = values.text("enforceQuota")
-        && assigned.value.trim() == "false"
+    if !values.bool("enforceQuota")
+        && let Some(assigned) = values.text("enforceQuota")
     {
         let source = assigned.source.clone();
         let why = "hard limits under /zookeeper/quota always bind, soft ones are always only reported";

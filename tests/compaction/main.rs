@@ -58,6 +58,6 @@ fn something_happens() {
     for seed in 0..40 {
         all.add(World::new(seed, Setup::default()).run(3, 250));
     }
-    assert!(all.removed > 1000 && all.tombstones_removed > 20 && all.empty_batches > 20, "{all:?}");
+    assert!(all.removed > 1000 && all.tombstones_removed > 10 && all.empty_batches > 20, "{all:?}");
     assert!(all.swaps_cut > 0 && all.rereads > 0, "{all:?}");
 }
