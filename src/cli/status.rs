@@ -1,6 +1,6 @@
 //! `tern status`: every node, topic and consumer group, from the HTTP and the Kafka doors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ struct Nodes {
     pages: BTreeMap<i64, (String, Value)>,
     /// Kafka addresses by node id.
     brokers: BTreeMap<i64, String>,
+    controller: Option<i64>,
+    /// Addresses of pages that were asked.
+    asked: BTreeSet<String>,
     /// Sentences about who did not answer.
     silent: Vec<String>,
 }
@@ -72,6 +75,9 @@ pub fn run(arguments: &StatusArguments) -> io::Result<()> {
 impl Nodes {
     /// Asks a page.
     fn ask(&mut self, address: &str) {
+        if !self.asked.insert(address.to_owned()) {
+            return;
+        }
         match page(address) {
             Ok(page) => {
                 self.brokers.extend(brokers(&page));
@@ -85,13 +91,13 @@ impl Nodes {
     /// Asks the pages of all brokers that a cluster knows, at the port of `http`.
     fn learn(&mut self, cluster: &mut Cluster, http: &str) -> io::Result<()> {
         cluster.metadata(Some(&[]), false)?;
+        self.controller = Some(i64::from(cluster.controller_id().0));
         let port = Endpoint::parse(http).map_or(HTTP.port, |endpoint| endpoint.port);
         for (id, address) in cluster.brokers() {
             let id = i64::from(id.0);
             self.brokers.insert(id, address.clone());
             let http = Endpoint::parse(address).map(|broker| Endpoint::new(&broker.host, port).to_string());
-            let is_new = |http: &String| self.pages.values().all(|(asked, _)| asked != http);
-            if let Some(http) = http.filter(|http| !self.pages.contains_key(&id) && is_new(http)) {
+            if let Some(http) = http.filter(|_| !self.pages.contains_key(&id)) {
                 self.ask(&http);
             }
         }
@@ -121,8 +127,8 @@ impl Nodes {
             let at = |path: &str| page.and_then(|(_, page)| page.pointer(path));
             let number = |path: &str| Cell::from(at(path).and_then(Value::as_i64));
             let size = |path: &str| at(path).and_then(Value::as_i64).map_or(Cell::Absent, Cell::Bytes);
-            let is_controller = self.pages.values().any(|(_, page)| page["controller"].as_i64() == Some(id));
-            let role = if is_controller { Some("controller") } else { at("/role").and_then(Value::as_str) };
+            let told = self.pages.values().any(|(_, page)| page["controller"].as_i64() == Some(id));
+            let role = if told || self.controller == Some(id) { Some("controller") } else { at("/role").and_then(Value::as_str) };
             let clock = at("/clock/sane").and_then(Value::as_bool);
             table.row(vec![
                 id.into(),

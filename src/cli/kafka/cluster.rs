@@ -102,6 +102,11 @@ impl Cluster {
         self.broker(self.controller)
     }
 
+    /// The controller's id, as of the last question about topics; -1 when there is none.
+    pub fn controller_id(&self) -> NodeId {
+        self.controller
+    }
+
     /// Every broker and its address, as of the last question about topics.
     pub fn brokers(&self) -> &BTreeMap<NodeId, String> {
         &self.brokers
