@@ -63,7 +63,7 @@ pub const ZNODE_BYTES: usize = 150;
 pub const BURIED_AT_ONCE_MAX: usize = 1000;
 
 /// Operations of one multi of a ZooKeeper client: its step of the node's thread is not long either.
-pub const MULTI_OPS_MAX: usize = 8192;
+pub const MULTI_OPS_MAX: usize = 4096;
 
 /// Transactions and ephemerals that one turn of the node's thread applies; what is left goes to the next.
 pub const APPLIED_PER_TURN_MAX: usize = 1000;
