@@ -354,6 +354,23 @@ pub mod tests {
         links.filter(|target| target.starts_with(below)).count()
     }
 
+    /// Fresh room holds exactly what was read: all, what is left at the end, or nothing behind it.
+    #[test]
+    fn fresh_room() {
+        let directory = TestDir::new("fresh");
+        let mut files = Files::new(directory.path(), directory.path());
+        files.create(log(0)).unwrap();
+        files.write_at(log(0), 0, &[b"abcdef"]).unwrap();
+        let mut buffer = b"former".to_vec();
+        for (position, bytes, expected) in
+            [(0, 6, &b"abcdef"[..]), (2, 3, b"cde"), (4, 100, b"ef"), (6, 1, b""), (0, 0, b"")]
+        {
+            files.read_new(log(0), position, bytes, &mut buffer).unwrap();
+            assert_eq!(buffer, expected);
+        }
+        assert!(files.read_new(log(1), 0, 1, &mut buffer).is_err());
+    }
+
     /// Many files never keep more descriptors than the bound, and every one still reads right.
     #[test]
     fn descriptors_are_bounded() {
