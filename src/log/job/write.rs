@@ -68,7 +68,10 @@ fn write_part<S: Storage>(part: &WritePart, storage: &mut S) -> Result<(), DiskE
 fn fail<S: Storage>(parts: &mut [WritePart], error: DiskError, storage: &mut S) -> Result<(), DiskError> {
     let mut cut = Ok(());
     for part in parts.iter().rev() {
-        cut = cut.and(undo(part, storage));
+        match undo(part, storage) {
+            Err(DiskError::SyncFailed(what)) => return Err(DiskError::SyncFailed(what)),
+            undone => cut = cut.and(undone),
+        }
     }
     if let Some(created) = parts.iter().find(|part| part.create) {
         // else the file could be back after a power cut, and look like what follows
