@@ -100,6 +100,8 @@ pub struct Group {
     pub(super) is_storing: bool,
     /// What a group has whose coordinator assigns; the classic members and their like are empty then.
     pub(super) consumer: Option<Box<Consumer>>,
+    /// Keys of an earlier life as a consumer group that the log still knows.
+    pub(super) gone: Vec<(Vec<u8>, Grant)>,
     held: Grant,
 }
 
@@ -124,6 +126,7 @@ impl Group {
             commits_under_way: 0,
             is_storing: false,
             consumer: None,
+            gone: Vec::new(),
             held,
         }
     }

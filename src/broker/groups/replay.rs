@@ -115,7 +115,10 @@ impl Groups {
 
     fn replay_group(&mut self, name: &str, value: &GroupValue<'_>) -> Result<(), ReplayError> {
         let Some(group) = self.by_name.get_mut(name) else { return Ok(()) };
-        group.consumer = None;
+        if let Some(consumer) = group.consumer.take() {
+            let keys = consumer.tombstones(name).into_iter().map(|record| record.key);
+            group.not_retracted(&self.cx, keys);
+        }
         group.reset();
         group.generation = value.generation;
         group.protocol_type = Some(value.protocol_type).filter(|name| !name.is_empty()).map(Arc::from);

@@ -45,6 +45,8 @@ pub(super) enum Store {
     Commit(CommitUnderWay),
     /// Somebody is told.
     Tell(Waiter),
+    /// What a group had as a consumer group is forgotten.
+    Retraction { group: u32, keys: Vec<Vec<u8>> },
     /// A consumer group is as its coordinator has it.
     Consumer(ConsumerStore),
 }
@@ -98,6 +100,12 @@ impl Groups {
         match store {
             Store::Nobody => {}
             Store::Tell(waiter) => self.cx.answer(waiter, GroupAnswer::Stored(result)),
+            Store::Retraction { group, keys } => {
+                let group = group_of(&mut self.by_name, &self.names, group).filter(|_| result.is_err());
+                if let Some(group) = group {
+                    group.not_retracted(&self.cx, keys.into_iter());
+                }
+            }
             Store::Consumer(store) => self.consumer_stored(token, store, result),
             Store::Commit(commit) => self.commit_stored(commit, result),
             Store::Assignment(assignment) => {

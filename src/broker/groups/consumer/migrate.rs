@@ -59,6 +59,7 @@ impl Group {
             self.forget_classic(cx);
         }
         self.protocol_type = Some(CONSUMER.into());
+        consumer.unsaved.extend(self.gone.drain(..).map(|(key, _)| Item::Gone(key)));
         self.consumer = Some(consumer);
         let consumer = self.consumer.as_deref().map(|consumer| consumer.members.keys().cloned().collect::<Vec<_>>());
         for id in consumer.into_iter().flatten() {
@@ -130,7 +131,7 @@ impl Group {
     /// An empty consumer group becomes a classic one, for the member that comes next.
     pub(in crate::broker::groups) fn become_classic(&mut self, cx: &mut Context, now: Now) {
         let Some(consumer) = self.consumer.take_if(|consumer| consumer.members.is_empty()) else { return };
-        cx.append(self.partition, consumer.tombstones(&self.name), Store::Nobody);
+        self.retract(cx, &consumer);
         self.protocol_type = None;
         self.transition(State::Empty, now);
     }
@@ -151,7 +152,7 @@ impl Group {
         }
         let Some(consumer) = self.consumer.take() else { return false };
         self.cancel_numbers(cx, consumer.numbers());
-        let mut records = consumer.tombstones(&self.name);
+        self.retract(cx, &consumer);
         self.generation = consumer.epoch;
         self.protocol_type = Some(CONSUMER.into());
         for (id, member) in consumer.members {
@@ -167,8 +168,8 @@ impl Group {
         self.transition(State::Stable, now);
         let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
         ids.iter().for_each(|id| self.keep_alive(cx, now, id));
-        records.push(self.record(|_, member| &member.assignment));
-        cx.append(self.partition, records, Store::Nobody);
+        let record = self.record(|_, member| &member.assignment);
+        cx.append(self.partition, vec![record], Store::Nobody);
         self.rebalance(cx, now);
         true
     }

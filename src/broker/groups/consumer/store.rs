@@ -17,9 +17,14 @@ use crate::broker::groups::stores::Store;
 use crate::broker::groups::{Group, GroupAnswer, GroupError, GroupRecord, Groups, JoinRefusal, group_of};
 use crate::types::Now;
 
+/// What a key takes that is still to be forgotten, beside its bytes.
+const GONE_BYTES: usize = 64;
+
 /// Something that has a record, in the order in which Kafka's coordinator takes values in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Item {
+    /// The key of something that the group had in an earlier life as a consumer group.
+    Gone(Vec<u8>),
     /// The classic generation that the group had before.
     Classic,
     /// What a member says.
@@ -48,6 +53,7 @@ impl Item {
     /// The record of an item; a tombstone when there is no such thing (any more).
     fn record(&self, name: &str, consumer: &Consumer) -> GroupRecord {
         let key = match self {
+            Item::Gone(key) => return GroupRecord { key: key.clone(), value: None },
             Item::Classic => return GroupRecord { key: Key::Group { group: name }.encode(), value: None },
             Item::Member(id) => ConsumerKey::Member(id),
             Item::Regex(pattern) => ConsumerKey::Regex(pattern),
@@ -57,7 +63,7 @@ impl Item {
             Item::Current(id) => ConsumerKey::Current(id),
         };
         let value = match self {
-            Item::Classic => None,
+            Item::Gone(_) | Item::Classic => None,
             Item::Member(id) => consumer.members.get(id).map(|member| member.value().encode()),
             Item::Regex(pattern) => consumer.regexes.get(pattern).map(|regex| {
                 let topics = regex.topics.iter().map(|name| &**name).collect();
@@ -114,12 +120,28 @@ impl Consumer {
 
     /// The records of what is not saved: tombstones first, and a member's own last, as Kafka's coordinator wants them.
     fn take_records(&mut self, name: &str) -> (Vec<Item>, Vec<GroupRecord>) {
-        let items: Vec<Item> = std::mem::take(&mut self.unsaved).into_iter().collect();
+        let unsaved = std::mem::take(&mut self.unsaved).into_iter();
+        let items: Vec<Item> = unsaved.filter(|item| !self.is_here_again(item)).collect();
         let records: Vec<GroupRecord> = items.iter().map(|item| item.record(name, self)).collect();
         let (values, mut tombstones): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.value.is_some());
         tombstones.reverse();
         tombstones.extend(values);
         (items, tombstones)
+    }
+
+    /// True for what is gone and has come again: its value follows the old one, and no tombstone.
+    fn is_here_again(&self, item: &Item) -> bool {
+        let Item::Gone(key) = item else { return false };
+        match Key::decode(key) {
+            Ok(Some(Key::Consumer { key, .. })) => match key {
+                ConsumerKey::Group | ConsumerKey::Assignment => true,
+                ConsumerKey::Member(id) | ConsumerKey::Target(id) | ConsumerKey::Current(id) => {
+                    self.members.contains_key(id)
+                }
+                ConsumerKey::Regex(pattern) => self.regexes.contains_key(pattern),
+            },
+            _ => false,
+        }
     }
 
     /// The tombstones of everything that the log may know.
@@ -191,6 +213,24 @@ impl Groups {
                 Err(error) => refused(&answer, error),
             };
             self.cx.answer(waiter, answer);
+        }
+    }
+}
+
+impl Group {
+    /// Forgets in the log what the group had as a consumer group; what the log refuses is remembered.
+    pub(super) fn retract(&mut self, cx: &mut Context, consumer: &Consumer) {
+        let records = consumer.tombstones(&self.name);
+        let keys = records.iter().map(|record| record.key.clone()).collect();
+        cx.append(self.partition, records, Store::Retraction { group: self.number, keys });
+    }
+
+    /// The log knows these still: they are forgotten in it when the group is a consumer group again, which is when they
+    /// could be taken for something. Nothing is remembered when there is no memory for it.
+    pub(in crate::broker::groups) fn not_retracted(&mut self, cx: &Context, keys: impl Iterator<Item = Vec<u8>>) {
+        for key in keys {
+            let Some(held) = cx.take(GONE_BYTES + key.len()) else { return };
+            self.gone.push((key, held));
         }
     }
 }
