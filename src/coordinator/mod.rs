@@ -38,7 +38,7 @@ pub use tree::{Owner, Tree, TreeLimits, Znode};
 pub use txn::{Body, By, CreateMode, Op, OpResult, Outcome, TXN_VERSION, Txn, TxnError, TxnResult};
 
 use crate::limits::BURIED_AT_ONCE_MAX;
-use crate::types::{SessionId, Term, Timestamp, Zxid};
+use crate::types::{NodeId, SessionId, Term, Timestamp, Zxid};
 
 /// The tree, its sessions and the view, of one node.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub struct Changes {
     pub nodes: Vec<NodeChange>,
     /// What it means for brokers.
     pub cluster: Vec<Change>,
-    /// Sessions that began or ended, in order.
+    /// Sessions that began, moved or ended, in order.
     pub sessions: Vec<SessionChange>,
 }
 
@@ -83,13 +83,15 @@ pub struct NodeChange {
     pub acl: Arc<[acl::Acl]>,
 }
 
-/// A session began or ended.
+/// A session began, moved or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionChange {
     /// Which.
     pub session: SessionId,
-    /// What it began with; `None`: it ended.
-    pub began: Option<Session>,
+    /// What it is from now on; `None`: it ended.
+    pub now: Option<Session>,
+    /// The node where its client has taken it up again.
+    pub moved_to: Option<NodeId>,
     /// The transaction that did it.
     pub zxid: Zxid,
 }

@@ -56,6 +56,8 @@ pub enum Body {
     /// A broker's registration: ends the session that held `/brokers/ids/N`, begins `session`, creates the ephemeral
     /// and raises the leader epoch of every partition that the broker led.
     RegisterBroker { broker: NodeId, session: SessionId, timeout_ms: u32, registration: Vec<u8> },
+    /// A client has taken its session up again at `node`, with another timeout perhaps: other nodes let it go.
+    MoveSession { session: SessionId, timeout_ms: u32, node: NodeId },
 }
 
 /// One operation on one znode. The order of variants is the stored format: append only.
@@ -125,6 +127,8 @@ pub struct TxnResult {
 pub enum Outcome {
     /// A session began.
     SessionCreated,
+    /// A session has moved.
+    SessionMoved,
     /// A session ended; so many ephemerals went with it.
     SessionClosed { ephemerals: usize },
     /// The single operation's result.

@@ -368,7 +368,7 @@ impl Metadata {
     /// Applies what waits; true when that led to results or changes.
     pub fn proceed(&mut self, now: Now, fx: &mut Effects) -> bool {
         self.follow(now, fx);
-        !self.results.is_empty() || !self.changes.is_empty()
+        !self.results.is_empty() || !self.changes.is_empty() || !self.synced.is_empty()
     }
 
     /// Everything proposed in this turn goes to the disk together.

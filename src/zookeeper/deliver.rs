@@ -35,6 +35,7 @@ impl ZooKeeperDoor {
             _ => return,
         };
         let Some(mut connection) = self.take(waiter.conn) else { return };
+        let mut displaced = None;
         match (&connection.stage, answer) {
             (Stage::Opening { slot, .. }, answer) if *slot == waiter.slot => {
                 let result = match answer {
@@ -42,7 +43,7 @@ impl ZooKeeperDoor {
                     Answer::Unknown(error) => Err(error),
                     Answer::Fresh => return self.put(now, connection, fx),
                 };
-                self.shared.session_opened(now, &mut connection, result, engine, fx);
+                displaced = self.shared.session_opened(now, &mut connection, result, engine, fx);
                 self.shared.serve(now, &mut connection, engine, fx);
             }
             (_, answer) => {
@@ -53,6 +54,9 @@ impl ZooKeeperDoor {
             }
         }
         self.put(now, connection, fx);
+        if let Some(displaced) = displaced {
+            self.close(displaced, fx);
+        }
     }
 
     /// Sends the events of all transactions up to `zxid`.
@@ -61,6 +65,12 @@ impl ZooKeeperDoor {
             match event {
                 ZnodeEvent::Changed(change) if !self.shared.watches.is_empty() => self.changed(&change, engine, fx),
                 ZnodeEvent::Changed(_) => {}
+                ZnodeEvent::SessionMoved { session, to, .. } => {
+                    let conn = self.shared.attached.get(&session).copied();
+                    if let Some(conn) = conn.filter(|_| to != engine.node_id()) {
+                        self.close(conn, fx);
+                    }
+                }
                 ZnodeEvent::SessionEnded { session, .. } => {
                     let conn = self.shared.attached.get(&session).copied();
                     // Who has asked for the end is answered first.

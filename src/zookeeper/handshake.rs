@@ -1,14 +1,15 @@
 //! The first frame: a new session, or one that is taken up again.
 //!
-//! A new session is a transaction: it is answered when the quorum has it. One that exists is attached at once, when its
-//! password is right and this node has applied all that its client has seen; its older connection here is closed. The
+//! A new session is a transaction: it is answered when the quorum has it. One that exists is taken up again when its
+//! password is right and this node has applied all that its client has seen: at once by a node alone, in an ensemble by a
+//! transaction that has the other nodes let it go. Its older connection here is closed. The
 //! answer to an unknown session is "expired", which every client understands.
 
 use super::Shared;
 use super::codec::{ConnectRequest, ConnectResponse, begin_frame, end_frame};
 use super::connection::{Connection, Stage};
 use crate::effect::Effects;
-use crate::engine::znodes::Outcome;
+use crate::engine::znodes::{ErrorCode, Outcome, TxnError};
 use crate::engine::{Door, Engine, ProposeError, TxnResult, Waiter};
 use crate::types::{ConnId, Now, SessionId};
 
@@ -56,13 +57,20 @@ impl Shared {
                     close(connection, fx);
                     return None;
                 }
-                engine.set_session_timeout(now, session, connection.timeout_ms);
-                self.attach(now, connection, session, request.read_only, engine, fx)
+                connection.session = session;
+                let (timeout_ms, read_only) = (connection.timeout_ms, request.read_only);
+                let slot = connection.next_slot();
+                let waiter = Waiter { door: Door::ZooKeeper, conn: connection.id, slot };
+                if is_read_only || !engine.take_up_session(now, session, timeout_ms, waiter) {
+                    return self.attach(now, connection, session, read_only, engine, fx);
+                }
+                connection.stage = Stage::Opening { slot, timeout_ms, read_only };
+                None
             }
         }
     }
 
-    /// The quorum's word on a new session.
+    /// The quorum's word on a session, new or taken up again. The connection that had it is to be closed.
     pub(super) fn session_opened(
         &mut self,
         now: Now,
@@ -70,15 +78,20 @@ impl Shared {
         result: Result<TxnResult, ProposeError>,
         engine: &Engine,
         fx: &mut Effects,
-    ) {
-        let Stage::Opening { read_only, .. } = connection.stage else { return };
+    ) -> Option<ConnId> {
+        let Stage::Opening { read_only, .. } = connection.stage else { return None };
         match result.map(|result| result.outcome) {
-            Ok(Ok(Outcome::SessionCreated)) => {
+            Ok(Ok(Outcome::SessionCreated | Outcome::SessionMoved)) => {
                 let session = connection.session;
-                self.attach(now, connection, session, read_only, engine, fx);
+                return self.attach(now, connection, session, read_only, engine, fx);
+            }
+            Ok(Err(TxnError { code: ErrorCode::SessionExpired, .. })) => {
+                self.respond(connection, &ConnectResponse::expired(read_only), fx);
+                close(connection, fx);
             }
             _ => close(connection, fx),
         }
+        None
     }
 
     fn attach(

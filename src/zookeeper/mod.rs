@@ -55,6 +55,8 @@ pub struct ZooKeeperDoor {
     patience: Timers<ConnId>,
     /// There has been a connection: from then on the engine tells its events.
     is_watching: bool,
+    /// Whether there was a quorum at the end of the last turn.
+    had_quorum: bool,
 }
 
 /// What the connections share.
@@ -104,6 +106,7 @@ impl ZooKeeperDoor {
             per_address: BTreeMap::new(),
             patience: Timers::default(),
             is_watching: false,
+            had_quorum: true,
         }
     }
 
@@ -142,7 +145,6 @@ impl ZooKeeperDoor {
         self.connections.iter().flatten().map(|connection| &**connection)
     }
 
-    /// Ends a connection without a further word.
     /// Every client comes again: to this node or to another.
     fn close_all(&mut self, fx: &mut Effects) {
         for connection in self.connections.iter_mut().flatten().filter(|open| open.stage != Stage::Closing) {
@@ -151,6 +153,7 @@ impl ZooKeeperDoor {
         }
     }
 
+    /// Ends a connection without a further word.
     fn close(&mut self, conn: ConnId, fx: &mut Effects) {
         if let Some(connection) = self.get_mut(conn)
             && connection.stage != Stage::Closing
@@ -168,6 +171,21 @@ impl ZooKeeperDoor {
         if let Some(displaced) = displaced {
             self.close(displaced, fx);
         }
+    }
+
+    /// Without a quorum nobody is served but those who asked for no more than reads, and with one again not they: all
+    /// of them come again and learn how it is now.
+    fn follow_quorum(&mut self, engine: &Engine, fx: &mut Effects) {
+        let has_quorum = engine.has_quorum();
+        if std::mem::replace(&mut self.had_quorum, has_quorum) == has_quorum {
+            return;
+        }
+        let is_wrong = |connection: &&Connection| {
+            let has_session = matches!(connection.stage, Stage::Open | Stage::Opening { .. });
+            has_session && connection.is_read_only == has_quorum
+        };
+        let wrong: Vec<ConnId> = self.connections().filter(is_wrong).map(|connection| connection.id).collect();
+        wrong.into_iter().for_each(|conn| self.close(conn, fx));
     }
 
     /// Everything that was left for the turn's end.
@@ -253,6 +271,7 @@ impl Protocol for ZooKeeperDoor {
 
     fn turn_end(&mut self, now: Now, engine: &mut Engine, fx: &mut Effects) {
         self.deliver_events(engine.last_zxid(), engine, fx);
+        self.follow_quorum(engine, fx);
         self.serve_listed(now, engine, fx);
     }
 

@@ -44,6 +44,9 @@ fn body(body: &Body) -> String {
         Body::CreateSession { session, timeout_ms } => {
             format!("begin session {:#x} with a timeout of {timeout_ms} ms", session.0)
         }
+        Body::MoveSession { session, timeout_ms, node } => {
+            format!("take session {:#x} up at node {node} with a timeout of {timeout_ms} ms", session.0)
+        }
         Body::CloseSession { session } => format!("end session {:#x}", session.0),
         Body::One(one) => op(one),
         Body::Multi(ops) => format!("[{}]", ops.iter().map(op).collect::<Vec<_>>().join(", ")),

@@ -38,6 +38,9 @@ impl Apply<'_> {
         let single = |code| TxnError { failed_op: 0, code };
         match txn.body {
             Body::CreateSession { session, timeout_ms } => self.create_session(session, timeout_ms).map_err(single),
+            Body::MoveSession { session, timeout_ms, node } => {
+                self.move_session(session, timeout_ms, node).map_err(single)
+            }
             Body::CloseSession { session } => self.close_session(session).map_err(single),
             Body::One(op) => self.op(&by, op).map(Outcome::One).map_err(single),
             Body::Multi(ops) => self.multi(&by, ops),
@@ -115,7 +118,7 @@ impl Apply<'_> {
 
     fn begin_session(&mut self, id: SessionId, session: Session) -> Result<(), ErrorCode> {
         self.sessions.open(id, session)?;
-        self.sessions_changed.push(SessionChange { session: id, began: Some(session), zxid: self.zxid });
+        self.sessions_changed.push(SessionChange { session: id, now: Some(session), moved_to: None, zxid: self.zxid });
         Ok(())
     }
 

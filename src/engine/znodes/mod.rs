@@ -24,7 +24,7 @@ use super::{Completion, Door, Engine, ProposeError, Waiter};
 use crate::coordinator::{Changes, Txn};
 use crate::effect::Effects;
 use crate::metrics::METRICS;
-use crate::types::{Instant, Now, Rng, SessionId, Term, Zxid};
+use crate::types::{Instant, NodeId, Now, Rng, SessionId, Term, Zxid};
 
 /// What the tree tells whoever watches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum ZnodeEvent {
     Changed(NodeChange),
     /// A session is closed or has expired; its ephemerals were told before.
     SessionEnded { session: SessionId, zxid: Zxid },
+    /// The client of a session has taken it up again at a node: others let it go.
+    SessionMoved { session: SessionId, to: NodeId, zxid: Zxid },
 }
 
 /// What the engine remembers for that door.
@@ -53,14 +55,14 @@ impl ZnodeEvent {
     pub fn zxid(&self) -> Zxid {
         match self {
             ZnodeEvent::Changed(change) => change.zxid,
-            ZnodeEvent::SessionEnded { zxid, .. } => *zxid,
+            ZnodeEvent::SessionEnded { zxid, .. } | ZnodeEvent::SessionMoved { zxid, .. } => *zxid,
         }
     }
 }
 
 impl Znodes {
     /// Nobody watches. Session ids of this life begin at a place that `rng` draws.
-    pub fn new(tick_ms: u64, node: crate::types::NodeId, rng: &mut Rng) -> Znodes {
+    pub fn new(tick_ms: u64, node: NodeId, rng: &mut Rng) -> Znodes {
         Znodes {
             is_watched: false,
             events: VecDeque::new(),
@@ -73,7 +75,7 @@ impl Znodes {
     /// Takes what was applied.
     pub fn changed(&mut self, now: Now, changes: &mut Changes) {
         for change in &changes.sessions {
-            match change.began {
+            match change.now {
                 Some(session) => self.expiry.begin(now.mono, change.session, &session),
                 None => self.expiry.end(change.session),
             }
@@ -86,8 +88,11 @@ impl Znodes {
             while let Some(node) = nodes.next_if(|node| node.zxid <= change.zxid) {
                 self.events.push_back(ZnodeEvent::Changed(node));
             }
-            if change.began.is_none() {
-                self.events.push_back(ZnodeEvent::SessionEnded { session: change.session, zxid: change.zxid });
+            let (session, zxid) = (change.session, change.zxid);
+            match (change.now, change.moved_to) {
+                (None, _) => self.events.push_back(ZnodeEvent::SessionEnded { session, zxid }),
+                (Some(_), Some(to)) => self.events.push_back(ZnodeEvent::SessionMoved { session, to, zxid }),
+                (Some(_), None) => {}
             }
         }
         self.events.extend(nodes.map(ZnodeEvent::Changed));
@@ -190,7 +195,8 @@ impl Engine {
         sessions::password(self.cluster_id(), session)
     }
 
-    /// The client of a session is alive. Cheap: to be called for every packet.
+    /// The client of a session is alive. Cheap: to be called for every packet. The leader decides who is not; it hears
+    /// of the clients of others by messages.
     #[inline]
     pub fn touch_session(&mut self, now: Now, session: SessionId) {
         self.znodes.expiry.touch(now.mono, session);
@@ -199,9 +205,16 @@ impl Engine {
         }
     }
 
-    /// A session was taken up again and has negotiated another timeout.
-    pub fn set_session_timeout(&mut self, now: Now, session: SessionId, timeout_ms: u32) {
-        self.znodes.expiry.set_timeout(now.mono, session, timeout_ms);
+    /// A client has taken its session up here. True: `Completion::Proposed` tells when other nodes have let it go.
+    pub fn take_up_session(&mut self, now: Now, session: SessionId, timeout_ms: u32, waiter: Waiter) -> bool {
+        self.touch_session(now, session);
+        let is_same = self.sessions().get(session).is_some_and(|known| known.timeout_ms == timeout_ms);
+        if is_same && !self.is_ensemble() {
+            return false;
+        }
+        let body = Body::MoveSession { session, timeout_ms, node: self.node_id() };
+        self.propose_for(now, &Txn { by: By::NODE, body }, waiter);
+        true
     }
 
     /// Answers with `Completion::ZnodesSynced` when this node has applied everything that any client was told before
