@@ -38,6 +38,9 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, String> {
     for set in &arguments.set {
         layers.add_set(set);
     }
+    if arguments.form {
+        layers.add_set("tern.ensemble.form=true");
+    }
     if let Some(level) = &arguments.log_level {
         layers.add_set(&format!("log.level={level}"));
     }

@@ -132,6 +132,9 @@ pub struct ConfigArguments {
     /// What is told on standard error: error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// Found the ensemble of the server lines without waiting for its other members
+    #[arg(long)]
+    pub form: bool,
 }
 
 /// The broker that a command asks first.
