@@ -128,7 +128,11 @@ impl Nodes {
             let number = |path: &str| Cell::from(at(path).and_then(Value::as_i64));
             let size = |path: &str| at(path).and_then(Value::as_i64).map_or(Cell::Absent, Cell::Bytes);
             let told = self.pages.values().any(|(_, page)| page["controller"].as_i64() == Some(id));
-            let role = if told || self.controller == Some(id) { Some("controller") } else { at("/role").and_then(Value::as_str) };
+            let role = if told || self.controller == Some(id) {
+                Some("controller")
+            } else {
+                at("/role").and_then(Value::as_str)
+            };
             let clock = at("/clock/sane").and_then(Value::as_bool);
             table.row(vec![
                 id.into(),
