@@ -20,6 +20,8 @@ mod stat;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+mod administration_test;
+#[cfg(test)]
 mod transactions_test;
 mod tree;
 mod txn;
