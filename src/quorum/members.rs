@@ -114,8 +114,9 @@ impl Quorum {
     }
 
     fn heard_hello(&mut self, now: Now, from: NodeId, hello: Hello, fx: &mut Effects) {
-        if node_of(hello.raft_id) != from || from == self.config.node {
-            return;
+        let is_known_here = !matches!(self.stage, Stage::Idle | Stage::Opening(_) | Stage::Ended);
+        if node_of(hello.raft_id) != from || from == self.config.node || !is_known_here {
+            return; // before this node knows its own cluster it cannot judge; it asks everybody when it does
         }
         let silence_ms = self.silence_ms();
         let is_double = self.peers.get(&from).is_some_and(|known| {

@@ -395,6 +395,7 @@ impl Quorum {
         }
         self.log_next = self.log_next.max(self.append_origin(now));
         self.say(QuorumEvent::Recovered);
+        self.greet_all(true);
         self.begin_ticks(now);
         self.campaign_if_alone();
         self.pump(now, fx);
