@@ -29,6 +29,14 @@ impl Broker {
         is_ours
     }
 
+    /// Somebody else on this disk found it full: what was set aside is given up.
+    pub fn release_reserve(&mut self, now: Now, fx: &mut Effects) {
+        let mut events = std::mem::take(&mut self.events);
+        self.logs.release_reserve(now, fx, &mut events);
+        self.events = events;
+        self.take_events(now, fx);
+    }
+
     /// Acts on every event, and on those that follow from it.
     pub(super) fn take_events(&mut self, now: Now, fx: &mut Effects) {
         while !self.events.is_empty() {

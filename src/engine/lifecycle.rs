@@ -119,8 +119,14 @@ impl Engine {
 
     /// Takes an answer of a disk lane.
     pub fn disk_done(&mut self, now: Now, ticket: Ticket, result: Result<DiskDone, DiskError>, fx: &mut Effects) {
+        let is_full = matches!(result, Err(DiskError::Full));
         match self.metadata.disk_done(now, ticket, result, fx) {
-            None => self.follow_metadata(now, fx),
+            None => {
+                if is_full {
+                    self.broker.release_reserve(now, fx); // without the quorum nothing could be deleted either
+                }
+                self.follow_metadata(now, fx);
+            }
             Some(result) => {
                 self.broker.disk_done(now, ticket, result, fx);
             }

@@ -291,6 +291,7 @@ impl Logs {
             (Job::Open(log), Err(error)) => {
                 let was_unwanted = self.log(log).is_some_and(|log| log.wish == Some(Wish::Delete));
                 self.forget(log);
+                self.disk_refused(now, error.clone(), fx, events);
                 events.push(LogEvent::Opened { log, result: Err(error) });
                 if was_unwanted {
                     events.push(LogEvent::Deleted { log });

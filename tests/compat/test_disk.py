@@ -68,6 +68,38 @@ def test_full_disk(small_disk):
     assert node.stop() == 0
 
 
+def test_start_on_a_full_disk(small_disk):
+    """A node starts without a byte of room: it serves reads, refuses writes, deletes, and takes writes when it can."""
+    node = Node(small_disk)
+    producer = kafka.KafkaProducer(bootstrap_servers=node.kafka, retries=0, enable_idempotence=False, acks="all")
+    for number in range(10):
+        producer.send("full", str(number).encode(), partition=0).get(10)
+        producer.send("large", b"z" * 100_000, partition=0).get(10)
+    producer.close()
+    node.kill()
+    filler = small_disk / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while file.write(b"f" * 4096) == 4096:
+                pass
+        except OSError:
+            pass
+    assert os.statvfs(small_disk).f_bavail == 0
+
+    node.start()
+    assert len(read(node, "full", 10)) == 10
+    producer = kafka.KafkaProducer(bootstrap_servers=node.kafka, retries=0, enable_idempotence=False, acks="all")
+    with pytest.raises(kafka.errors.KafkaStorageError):
+        producer.send("full", b"x", partition=0).get(10)
+    admin = kafka.KafkaAdminClient(bootstrap_servers=node.kafka)
+    admin.delete_topics(["large"])
+    assert eventually(lambda: not (small_disk / "topics" / "large-0").exists())
+    filler.unlink()
+    assert eventually(lambda: accepted(producer), seconds=30)
+    assert len(read(node, "full", 11)) == 11
+    assert node.stop() == 0
+
+
 def accepted(producer):
     try:
         producer.send("full", b"again", partition=0).get(10)

@@ -33,8 +33,18 @@ pub(super) fn checkpoint_path<'a>(files: &'a RootFiles, name: &'a str) -> FilePa
     FilePath { root: files.root, dir: files.checkpoint_dir.as_deref(), name: FileName::Other(name) }
 }
 
-/// Carries the job out.
+/// Carries the job out. On a full disk the reserve is what the start itself needs.
 pub(super) fn start<S: Storage>(job: &StartJob, storage: &mut S) -> Result<Started, DiskError> {
+    match try_start(job, storage) {
+        Err(DiskError::Full) if job.files.reserve_bytes > 0 => {
+            let _ = storage.set_len(reserve_path(job.files.root), 0); // without a reserve there is nothing to give up
+            try_start(job, storage)
+        }
+        other => other,
+    }
+}
+
+fn try_start<S: Storage>(job: &StartJob, storage: &mut S) -> Result<Started, DiskError> {
     let files = &job.files;
     let entries = storage.list(files.root, None)?;
     let mut started = Started { journal_sequence: 1, reserve_held: true, ..Started::default() };
