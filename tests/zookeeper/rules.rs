@@ -298,7 +298,12 @@ impl Schedule {
         }
         if self.world.lives != self.lives {
             self.lives = self.world.lives;
-            self.told.restarted_ms = self.world.now_ms();
+            let (now, before) = (self.world.now_ms(), self.told.restarted_ms);
+            for actor in &mut self.actors {
+                // What was decided before the power failed may be on the disk.
+                actor.was_silent |= now - actor.heard_ms.max(before) >= TIMEOUT_MS;
+            }
+            self.told.restarted_ms = now;
             (0..ACTORS).for_each(|who| self.lost(who));
         }
         (0..ACTORS).for_each(|who| self.listen(who));
