@@ -87,6 +87,34 @@ fn rot_below_the_recovery_point() {
     assert!(matches!(bench.read(log, Offset(3)), Err(LogReadError::Damaged { resume: Some(Offset(4)), .. })));
 }
 
+/// The same in every field of a header, lengths and offsets too, which no checksum covers: the batch is never served as
+/// another, and what follows it is.
+#[test]
+fn rot_in_headers_below_the_recovery_point() {
+    for victim in [0, 4, BATCHES - 2] {
+        for inside in 0..61 {
+            let (disk, positions) = killed_log();
+            let mut bench = Bench::new(disk, START);
+            bench.open("t-0", LogConfig::default());
+            let mut disk = bench.stop();
+            disk.rot(log_file(0), positions[victim as usize] + inside);
+            let mut bench = Bench::new(disk, START);
+            let (log, opened) = bench.open("t-0", LogConfig::default());
+            assert_eq!(opened.marks.end, Offset(BATCHES));
+            let is_leader_epoch = (12..16).contains(&inside); // no checksum covers it, and nothing contradicts it
+            assert_readable(&mut bench, log, &[victim]);
+            match bench.read(log, Offset(victim)) {
+                Ok(_) => assert!(is_leader_epoch, "batch {victim}, byte {inside}"),
+                Err(LogReadError::Damaged { resume, .. }) => {
+                    assert!(!is_leader_epoch);
+                    assert_eq!(resume, Some(Offset(victim + 1)), "batch {victim}, byte {inside}");
+                }
+                Err(error) => panic!("batch {victim}, byte {inside}: {error}"),
+            }
+        }
+    }
+}
+
 /// A synced log that lost its end is not continued as if that had never been: its offsets are not given again.
 #[test]
 fn synced_end_is_missing() {

@@ -86,7 +86,7 @@ fn is_possible(batch: &BatchHeader<'_>, rest: &[u8], position: u64, lowest: Offs
         && base >= lowest
         && batch.next_offset() <= job.segment.limit();
     let after = rest.get(batch.total_bytes()..).and_then(|after| BatchHeader::parse(after).ok());
-    fits && (base == lowest || after.is_none_or(|after| after.base_offset() >= batch.next_offset()))
+    fits && after.is_none_or(|after| after.base_offset() >= batch.next_offset())
 }
 
 /// What lies behind damage.
@@ -105,6 +105,12 @@ fn behind_damage<S: Storage>(job: &ReadJob, storage: &mut S, mut position: u64) 
     while let Some(at) = window.next_intact(position, lowest, job.segment.limit())? {
         let Some(head) = window.header(at)? else { break };
         let Ok(batch) = BatchHeader::parse(&head) else { break };
+        let after = window.header(at + batch.total_bytes() as u64)?;
+        let after = after.as_ref().and_then(|head| BatchHeader::parse(head).ok().map(|after| after.base_offset()));
+        if after.is_some_and(|after| after < batch.next_offset()) {
+            position = at + 1; // its offsets, which no checksum covers, contradict those that follow
+            continue;
+        }
         if batch.base_offset() > job.from {
             return Ok(Behind::Later(Some(batch.base_offset())));
         }
@@ -127,7 +133,10 @@ fn take<S: Storage>(
 ) -> Result<ReadOutcome, DiskError> {
     if let Ok(first) = BatchHeader::parse(buffer.get(skip..).unwrap_or_default()) {
         if first.next_offset() > job.below {
-            return Ok(nothing(job, start));
+            // what is not wanted yet, unless its last offset is wrong
+            let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
+            let is_intact = Window::new(storage, file, job.segment.bytes).is_intact(start, &first)?;
+            return if is_intact { Ok(nothing(job, start)) } else { damaged_at(job, storage, start) };
         }
         if first.total_bytes() > buffer.len() - skip {
             let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
