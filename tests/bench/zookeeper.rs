@@ -98,7 +98,7 @@ fn main() {
     if ["create", "set", "read", "latency"].into_iter().any(wanted) {
         let tern = Tern::start(
             &directory.join("tern"),
-            &["maxClientCnxns=0", "memory.budget=1024MiB", "memory.tree.bytes=700MiB"],
+            &["maxClientCnxns=0", "memory.budget=2000MiB", "memory.tree.bytes=1400MiB"],
         );
         let peer = ZooKeeper::start(&directory.join("zookeeper"));
         let ours = (address_of(&tern), tern.pid());
@@ -207,7 +207,7 @@ fn znodes(directory: &Path, report: &mut Report) {
     println!("   files of the tree after {} writes: {disk:.1} MiB", 5 * COUNT);
     report.line("znodes: MiB of files for 20 MiB of tree", disk, "at most", 100.0, disk <= 100.0);
     let mut owner = Session::open(&address);
-    owner.fill("/owned", 20_000, 10, true);
+    owner.fill("/owned", 10_000, 10, true);
     owner.close();
     let peak = tern.metric("tern_memory_allocated_peak_bytes") / f64::from(1 << 20);
     report.line("znodes: MiB allocated at most", peak, "at most", 64.0, peak <= 64.0);

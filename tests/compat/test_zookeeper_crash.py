@@ -36,7 +36,9 @@ def write_until_killed(address, name, acknowledged):
 @pytest.mark.parametrize("disk", [None, "discard"])
 def test_kills_lose_nothing(tmp_path, disk):
     """Killed at random moments, on the real disk and on one that forgets what was not synced."""
-    settings = [] if disk is None or zk_server.IS_REFERENCE else [f"tern.test.disk={disk}"]
+    # A tree large enough for everything that is written between the kills.
+    settings = [] if zk_server.IS_REFERENCE else ["memory.budget=512MiB", "memory.tree.bytes=256MiB"]
+    settings += [] if disk is None or zk_server.IS_REFERENCE else [f"tern.test.disk={disk}"]
     server = zk_server.start(tmp_path, *settings)
     chance = random.Random(1)
     known = []
