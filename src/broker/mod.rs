@@ -79,8 +79,10 @@ pub struct BrokerLimits {
 impl BrokerLimits {
     /// What the memory table has room for.
     pub fn new(memory: &MemoryConfig) -> BrokerLimits {
+        // Between members a batch travels in one message, behind others that wait for the link.
+        let carried = if memory.peers > 0 { limits::PEER_DATA_MESSAGE_BYTES_MAX / 2 } else { usize::MAX };
         BrokerLimits {
-            message_bytes_max: Shares::new(memory).message_bytes_max(),
+            message_bytes_max: Shares::new(memory).message_bytes_max().min(carried),
             acknowledgements_max: memory.connections_max * limits::ACKNOWLEDGEMENTS_PER_CONNECTION,
             watches_max: memory.connections_max * limits::WATCHES_PER_CONNECTION,
             reads_max: limits::READS_MAX,

@@ -3,6 +3,7 @@
 use super::{RETRY_MS, copied};
 use crate::broker::replication::{At, Message, ROOM_MS};
 use crate::broker::{Acks, AppendError, Broker, Door, PartitionKey, Waiter};
+use crate::limits::MEMBERS_MAX;
 use crate::memory::Grant;
 use crate::types::{ConnId, NodeId, Now, Slot};
 
@@ -87,7 +88,7 @@ impl Broker {
         self.forwarding.refused.remove(&lane);
         let taken = self.append_for(now, from, at, number, batch, grant);
         if taken == Some(Taken::Again) {
-            self.forwarding.refused.insert(lane, number);
+            self.refuse(from, at, number);
         }
         taken
     }
@@ -121,10 +122,7 @@ impl Broker {
         let Some((from, at, number)) = self.forwarding.serving.remove(&waiter.slot.0) else { return true };
         let taken = result.map_or_else(taken, |()| Taken::Done);
         if taken == Taken::Again {
-            let refused = self.forwarding.refused.entry((from, at.topic, at.index)).or_insert(number);
-            if is_behind(*refused, number) {
-                *refused = number;
-            }
+            self.refuse(from, at, number);
         }
         if from == self.node {
             self.lane_answered(self.replication.clock, at, number, taken);
@@ -141,6 +139,19 @@ impl Broker {
     /// Nobody waits at the other end any more: it asks again.
     pub(in crate::broker) fn forget_served(&mut self, node: NodeId) {
         self.forwarding.serving.retain(|_, (from, ..)| *from != node);
+    }
+
+    /// Remembers the first batch of a lane that has to come again. Members have at most `lanes_max` lanes each: what is
+    /// beyond that is of one that does not keep to it.
+    fn refuse(&mut self, from: NodeId, at: At, number: u32) {
+        let (refused, lane) = (&mut self.forwarding.refused, (from, at.topic, at.index));
+        if refused.len() >= self.limits.lanes_max * MEMBERS_MAX && !refused.contains_key(&lane) {
+            return;
+        }
+        let first = refused.entry(lane).or_insert(number);
+        if is_behind(*first, number) {
+            *first = number;
+        }
     }
 
     /// The other side's link to this node is new: it sends everything again, from the front.
