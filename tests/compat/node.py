@@ -22,23 +22,10 @@ class Node:
         self.start()
 
     def start(self, expect_ready=True):
-        def port(door):
-            # The same ports after a restart, so that clients find the node again.
-            return self.ports[door].rsplit(":", 1)[1] if door in self.ports else "0"
-
-        settings = [
-            f"dataDir={self.directory}/coordinator",
-            f"log.dirs={self.directory}/topics",
-            f"listeners=PLAINTEXT://127.0.0.1:{port('kafka')}",
-            f"clientPort={port('zookeeper')}",
-            "clientPortAddress=127.0.0.1",
-            f"mqtt.listeners=tcp://127.0.0.1:{port('mqtt')}",
-            f"http.listener=127.0.0.1:{port('http')}",
-            *self.settings,
-        ]
+        settings = [*self.places(), *self.settings]
         if self.disk:
             settings.append(f"tern.test.disk={self.disk}")
-        command = [BINARY, "serve", *self.files]
+        command = [*self.within(), BINARY, "serve", *self.files]
         for setting in settings:
             command += ["--set", setting]
         self.log = open(os.path.join(self.directory, "stderr.log"), "ab")
@@ -48,6 +35,27 @@ class Node:
         line = self.process.stdout.readline()
         assert line.startswith("ready "), f"no ready line but {line!r}; it said: {self.diagnostics()[-2000:]}"
         self.ports = dict(pair.split("=", 1) for pair in line.split()[1:])
+
+    def places(self):
+        """Where its files lie and where it listens."""
+
+        def port(door):
+            # The same ports after a restart, so that clients find the node again.
+            return self.ports[door].rsplit(":", 1)[1] if door in self.ports else "0"
+
+        return [
+            f"dataDir={self.directory}/coordinator",
+            f"log.dirs={self.directory}/topics",
+            f"listeners=PLAINTEXT://127.0.0.1:{port('kafka')}",
+            f"clientPort={port('zookeeper')}",
+            "clientPortAddress=127.0.0.1",
+            f"mqtt.listeners=tcp://127.0.0.1:{port('mqtt')}",
+            f"http.listener=127.0.0.1:{port('http')}",
+        ]
+
+    def within(self):
+        """The command that runs its command, if any."""
+        return []
 
     @property
     def kafka(self):
@@ -105,11 +113,11 @@ def raw(address, data, seconds=5, half_close=False):
     return got
 
 
-def eventually(question, seconds=10):
+def eventually(question, seconds=10, pause=0.02):
     """Asks until the answer is true; the last answer is returned."""
     deadline = time.monotonic() + seconds
     while True:
         answer = question()
         if answer or time.monotonic() > deadline:
             return answer
-        time.sleep(0.02)
+        time.sleep(pause)

@@ -50,11 +50,13 @@ class Member(Node):
 class Ensemble:
     """All of them, by number from 1."""
 
-    def __init__(self, directory, count=3, tick_ms=400):
+    def __init__(self, directory, count=3, tick_ms=400, peers=None):
         self.directory = directory
-        ports = free_ports(2 * count)
-        self.peer_ports = {number: (ports[2 * number - 2], ports[2 * number - 1]) for number in range(1, count + 1)}
-        lines = [f"server.{n}=127.0.0.1:{data}:{quorum}" for n, (data, quorum) in self.peer_ports.items()]
+        if peers is None:
+            ports = free_ports(2 * count)
+            peers = {number: ("127.0.0.1", ports[2 * number - 2], ports[2 * number - 1]) for number in range(1, count + 1)}
+        self.peer_ports = {number: ports for number, (_, *ports) in peers.items()}
+        lines = [f"server.{number}={host}:{data}:{quorum}" for number, (host, data, quorum) in peers.items()]
         secret = directory / "secret"
         secret.write_text(SECRET)
         self.settings = [*lines, f"tickTime={tick_ms}", f"tern.peer.secret.file={secret}", "4lw.commands.whitelist=*"]
@@ -62,9 +64,12 @@ class Ensemble:
 
     def start(self, number, *settings):
         directory = self.directory / f"node{number}"
-        member = Member(number, directory, [f"broker.id={number}", *self.settings, *settings])
+        member = self.make(number, directory, [f"broker.id={number}", *self.settings, *settings])
         self.members[number] = member
         return member
+
+    def make(self, number, directory, settings):
+        return Member(number, directory, settings)
 
     def start_all(self):
         for number in self.peer_ports:

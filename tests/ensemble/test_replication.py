@@ -102,7 +102,7 @@ def content(boards, number, topic):
         consumer.assign([here])
         at = 0
         while at < end:
-            for message in consumer.consume(500, timeout=10):
+            for message in consumer.consume(500, timeout=0.2):
                 assert not message.error(), message.error()
                 found[(partition, message.offset())] = message.value()
                 at = message.offset() + 1

@@ -1,0 +1,165 @@
+"""Three real processes in network namespaces under stock clients, a seeded schedule of faults, and a judge of the history.
+
+Every kind of fault in a short run; `TERN_ENSEMBLE_MINUTES=30` draws faults for so long. `TERN_ENSEMBLE_SEED` repeats a
+schedule; the clients' timing is the machine's own.
+"""
+
+import json
+import os
+import random
+import signal
+import time
+
+import faults
+import pytest
+import replicas
+import workload
+from boards import Boards
+from history import History, check_consumed, check_log, check_replicas, check_sensors
+from kazoo.client import KazooClient
+from node import eventually
+
+TOPICS = [workload.TOPIC, workload.SENSORS_TOPIC]
+WIRE = ["broker.session.timeout.ms=1500", "replica.lag.time.max.ms=3000", "min.insync.replicas=2", "default.replication.factor=3",
+        "offsets.topic.replication.factor=3", "offsets.topic.num.partitions=4", "group.initial.rebalance.delay.ms=100",
+        "mqtt.map.0=sensors/# -> sensors key={1}"]
+# Those that leave a board out, when they last longer than its session.
+MUST_BE_FELT = [faults.killed, faults.paused, faults.unplugged, faults.mute]
+
+
+@pytest.fixture
+def boards(tmp_path):
+    """Three boards that take a silent one for gone after 1.5 s, with the topics of the workload."""
+    yield from running(tmp_path, 400, *WIRE)
+
+
+def running(directory, tick_ms, *settings):
+    boards = Boards(directory, *settings, tick_ms=tick_ms)
+    try:
+        boards.start_all()
+        for topic in TOPICS:
+            boards.create(topic, 4)
+        boards.topics = [*TOPICS, "__consumer_offsets"]
+        yield boards
+    finally:
+        said = boards.end()
+    assert "panicked" not in said, said[-5000:]
+
+
+def schedule(seed, minutes):
+    """What happens, to whom, for how long: every kind of fault once, then as many more as the minutes take."""
+    chance = random.Random(seed)
+    began = time.monotonic()
+    kinds = list(faults.ALL)
+    chance.shuffle(kinds)
+    while kinds or time.monotonic() - began < minutes * 60:
+        kind = kinds.pop() if kinds else chance.choice(faults.ALL)
+        yield kind, chance.choice(["leader", "follower", "any"]), chance.uniform(3, 5 if minutes == 0 else 10), chance
+
+
+def choose(boards, who, chance):
+    leader = boards.leader(60)
+    others = [number for number in boards.members if number != leader]
+    return {"leader": leader, "follower": chance.choice(others), "any": chance.choice(list(boards.members))}[who]
+
+
+def test_a_schedule_of_faults(boards, capsys):
+    """Nothing acknowledged is lost, doubled or out of order, whatever happens to one board or to all of them."""
+    seed = int(os.environ.get("TERN_ENSEMBLE_SEED", random.randrange(1 << 32)))
+    minutes = float(os.environ.get("TERN_ENSEMBLE_MINUTES", 0))
+    say(capsys, f"TERN_ENSEMBLE_SEED={seed} TERN_ENSEMBLE_MINUTES={minutes:g}")
+    history = History()
+    clients = workload.start_all(boards, history, seed)
+    assert eventually(lambda: history.counts["commits"] and history.counts["published"], 60), (history.counts, history.broken)
+    boards.wait_whole(boards.topics)
+    done, felt, healing, began = {}, 0, 0, time.monotonic()
+    for kind, who, seconds, chance in schedule(seed, minutes):
+        victim = choose(boards, who, chance)
+        say(capsys, f"{time.monotonic() - began:7.1f} s: board {victim} ({who}): {kind.__doc__}")
+        with kind(boards, victim, chance):
+            time.sleep(seconds)
+            felt += kind in MUST_BE_FELT and boards.leaves_out(workload.TOPIC, victim) > 0
+        mended = time.monotonic()
+        boards.wait_whole(boards.topics)
+        healing = max(healing, time.monotonic() - mended)
+        assert boards.alive() == list(boards.members), [member.diagnostics()[-2000:] for member in boards.members.values()]
+        assert not history.broken, history.broken[:10]
+        done[kind.__name__] = done.get(kind.__name__, 0) + 1
+    expected = sum(done[kind.__name__] for kind in MUST_BE_FELT)
+    assert felt >= expected / 2, f"of {expected} faults only {felt} made the others go on without the board"
+    end(boards, history, clients)
+    broken = judge(boards, history)
+    verdict = "FAILED" if broken else "nothing was lost, doubled or out of order"
+    say(capsys, f"{time.monotonic() - began:7.1f} s: verdict: {verdict}: {summary(history, done)}; healed within {healing:.1f} s")
+    assert not broken, (seed, len(broken), broken[:20])
+
+
+def test_a_stall_as_on_wifi(tmp_path):
+    """With timeouts for Wi-Fi, 2.8 s of silence of any board cost no election, and no partition another leader."""
+    boards = Boards(tmp_path, *WIRE[2:], tick_ms=4000)
+    try:
+        boards.start_all()
+        boards.create(workload.TOPIC, 6)
+        history = History()
+        producer = workload.IdempotentProducer(boards, history, "producer0")
+        assert eventually(lambda: history.counts["produced"], 60)
+        before = boards.term(), epochs(boards)
+        for member in boards.members.values():
+            member.process.send_signal(signal.SIGSTOP)
+            time.sleep(faults.STALL_SECONDS)
+            member.process.send_signal(signal.SIGCONT)
+            time.sleep(1)
+        assert (boards.term(), epochs(boards)) == before
+        producer.end()
+        assert not history.broken and not check_log(history, workload.TOPIC, workload.content(boards, workload.TOPIC))
+    finally:
+        said = boards.end()
+    assert "panicked" not in said, said[-5000:]
+
+
+def epochs(boards):
+    """Leader and leader epoch of every partition, as the tree has them."""
+    client = KazooClient(boards.zookeeper)
+    client.start(30)
+    states = f"/brokers/topics/{workload.TOPIC}/partitions/{{}}/state"
+    found = [json.loads(client.get(states.format(partition))[0]) for partition in range(6)]
+    client.stop()
+    return [(state["leader"], state["leader_epoch"]) for state in found]
+
+
+def end(boards, history, clients):
+    """Lets clients finish; the group reads to the end."""
+    for client in clients:
+        if not isinstance(client, workload.GroupMember):
+            client.end()
+    written = workload.content(boards, workload.TOPIC)
+    eventually(lambda: all((workload.TOPIC, *place) in history.consumed for place in written), workload.END_SECONDS)
+    for client in clients:
+        if isinstance(client, workload.GroupMember):
+            client.end()
+
+
+def judge(boards, history):
+    """All rules; then the boards stop, and their files are compared."""
+    written = workload.content(boards, workload.TOPIC)
+    published = workload.content(boards, workload.SENSORS_TOPIC)
+    broken = [*history.broken, *check_log(history, workload.TOPIC, written)]
+    broken += check_consumed(history, workload.TOPIC, written) + check_sensors(history, published)
+    assert len(history.acknowledged) > 500 and len(history.sequence) > 3, history.counts
+    for member in boards.members.values():
+        assert member.stop() == 0, member.diagnostics()[-2000:]
+    for topic in TOPICS:
+        broken += check_replicas({number: replicas.records(member.data, topic) for number, member in boards.members.items()})
+    return broken
+
+
+def summary(history, done):
+    """One line for people."""
+    sensors = sum(len(numbers) for numbers in history.published.values())
+    what = f"{len(history.acknowledged)} records produced, {sensors} published, {dict(history.counts)}"
+    return f"{sum(done.values())} faults {done}; {what}"
+
+
+def say(capsys, text):
+    with capsys.disabled():
+        print(f"\n{text}", end="", flush=True)
