@@ -2,7 +2,8 @@
 //!
 //! Invariants: a partition is in the table exactly while the tree assigns a replica to this node (and the table has
 //! room); nothing is opened before the logs have started; a directory that is being deleted is not opened before it is
-//! gone. Callers: the engine, once with the whole tree and then with each change.
+//! gone; nothing is led before the tree knows this life of the node, because until then the tree may believe in a log
+//! that its disk has lost. Callers: the engine, once with the whole tree and then with each change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +41,13 @@ impl Broker {
             self.apply_topic(now, topic, fx);
         }
         self.brokers_changed(now, cluster);
+    }
+
+    /// The tree, which `cluster` shows, knows this life of the node: it leads what the tree says. Once.
+    pub fn registered(&mut self, now: Now, cluster: &Cluster, fx: &mut Effects) {
+        if !std::mem::replace(&mut self.is_registered, true) {
+            self.apply_all(now, cluster, fx);
+        }
     }
 
     /// Acts on one change that `cluster` shows already.
@@ -175,7 +183,7 @@ impl Broker {
     /// Leader, epoch and ISR as the tree has them.
     fn apply_state(&mut self, now: Now, key: PartitionKey, state: &PartitionState) {
         let node = self.node;
-        let is_leader = state.leader == Some(node);
+        let is_leader = state.leader == Some(node) && self.is_registered;
         let was_leader = match self.partitions.get(key) {
             Some(partition) => partition.is_leader,
             None => return,

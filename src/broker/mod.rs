@@ -143,6 +143,9 @@ pub struct Broker {
     is_started: bool,
     is_identifying: bool,
     is_identified: bool,
+    directory_id: Option<Arc<str>>,
+    /// The tree knows this life of the node.
+    is_registered: bool,
     is_full: bool,
     is_stopping: bool,
     is_stopped: bool,
@@ -196,6 +199,8 @@ impl Broker {
             is_started: false,
             is_identifying: false,
             is_identified: false,
+            directory_id: None,
+            is_registered: false,
             has_tails: false,
             replication: Replication::new(replication),
             forwarding: Forwarding::default(),

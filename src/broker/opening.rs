@@ -47,8 +47,10 @@ pub(super) enum FileTask {
     IdentifyStray(Arc<str>),
     /// A file that says whose something is was written.
     Name(Arc<str>),
-    /// `meta.properties`, for this cluster.
-    Identity(Arc<str>),
+    /// `meta.properties`, for this cluster; directories without an identity get this one.
+    Identity { cluster_id: Arc<str>, fresh: Arc<str> },
+    /// It says now who the directories are.
+    Identified(Arc<str>),
     /// How much room there is, which somebody wants to know.
     Space(Waiter),
 }
@@ -137,7 +139,8 @@ impl Broker {
                     tracing::warn!("{name} cannot be written: {error}");
                 }
             }
-            FileTask::Identity(cluster_id) => self.identity_read(now, cluster_id, result, fx),
+            FileTask::Identity { cluster_id, fresh } => self.identity_read(now, cluster_id, fresh, result, fx),
+            FileTask::Identified(id) => self.identity_written(now, id, result, fx),
             FileTask::Space(waiter) => {
                 let space = match result {
                     Ok(DiskDone::Space(space)) => Some(*space),

@@ -9,6 +9,7 @@ mod apply;
 pub mod builders;
 pub mod cluster;
 mod error;
+pub mod features;
 #[cfg(test)]
 mod model_test;
 mod path;

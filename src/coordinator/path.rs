@@ -32,8 +32,10 @@ pub fn is_broker_owned(path: &str) -> bool {
     if matches!(path, "/controller" | "/controller_epoch" | "/cluster/id" | "/latest_producer_id_block") {
         return true;
     }
-    if let Some(rest) = path.strip_prefix("/brokers/ids") {
-        return rest.is_empty() || rest.starts_with('/');
+    for parent in ["/brokers/ids", "/brokers/directories"] {
+        if let Some(rest) = path.strip_prefix(parent) {
+            return rest.is_empty() || rest.starts_with('/');
+        }
     }
     path.strip_prefix("/brokers/topics/")
         .and_then(|rest| rest.strip_suffix("/state"))

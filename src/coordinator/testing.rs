@@ -40,7 +40,13 @@ impl Bench {
             host: format!("board{id}"),
             port: 9092,
         };
-        self.ok(builders::register_broker(NodeId(id), SessionId(session), 6000, &[endpoint], None, Timestamp(9)))
+        self.ok(builders::register_broker(NodeId(id), SessionId(session), 6000, &[endpoint], None, None, Timestamp(9)))
+    }
+
+    /// A broker says where its logs are.
+    pub fn register_in(&mut self, id: i32, session: i64, directory: &str) -> Outcome {
+        let directory = Some(directory);
+        self.ok(builders::register_broker(NodeId(id), SessionId(session), 6000, &[], None, directory, Timestamp(9)))
     }
 
     pub fn view(&self) -> &Cluster {

@@ -364,7 +364,7 @@ fn a_broker_registers_again() {
     let mut bench = Bench::with_brokers(2);
     bench.ok(builders::create_topic(bench.view(), &plan("t", 2, 2), 100).unwrap());
     let led = bench.view().topic("t").unwrap().partitions.iter().position(|p| p.leader == Some(NodeId(1))).unwrap();
-    let Outcome::BrokerRegistered { epoch, raised } = bench.register(1, 201) else { panic!() };
+    let Outcome::BrokerRegistered { epoch, raised, .. } = bench.register(1, 201) else { panic!() };
     assert_eq!(epoch, bench.coordinator.last_zxid());
     assert_eq!(raised, [("t".to_string(), PartitionIndex(led as i32), LeaderEpoch(1))]);
     assert_eq!(bench.view().controller, None);
@@ -383,6 +383,37 @@ fn a_broker_registers_again() {
         bench.text("/controller").unwrap(),
         r#"{"version":2,"brokerid":1,"timestamp":"1","kraftControllerEpoch":-1}"#
     );
+}
+
+/// A broker that comes back with other directories is in sync nowhere: another in sync leads, and where there is none
+/// nobody does. With the same directories it stays what it was.
+#[test]
+fn a_broker_loses_its_logs() {
+    let mut bench = Bench::with_brokers(2);
+    bench.register_in(1, 201, "first");
+    bench.register_in(2, 202, "other");
+    bench.ok(builders::create_topic(bench.view(), &plan("both", 2, 2), 100).unwrap());
+    bench.ok(builders::create_topic(bench.view(), &plan("single", 2, 1), 100).unwrap());
+    let before = bench.view().topics.clone();
+    let Outcome::BrokerRegistered { lost, .. } = bench.register_in(2, 302, "other") else { panic!() };
+    assert_eq!(lost, []);
+    for (name, topic) in &before {
+        for (old, new) in topic.partitions.iter().zip(&bench.view().topics[name].partitions) {
+            assert_eq!((&old.isr, old.leader), (&new.isr, new.leader));
+        }
+    }
+    let Outcome::BrokerRegistered { raised, lost, .. } = bench.register_in(1, 301, "second") else { panic!() };
+    let led = before["single"].partitions.iter().position(|p| p.leader == Some(NodeId(1))).unwrap();
+    assert_eq!(lost, [("single".to_string(), PartitionIndex(led as i32))]);
+    assert_eq!(raised.len(), 2);
+    let none = &bench.view().topic("single").unwrap().partitions[led];
+    assert_eq!((none.isr.len(), none.leader), (0, None));
+    assert!(bench.view().topic("both").unwrap().partitions.iter().all(|p| p.isr[..] == [NodeId(2)]));
+    let txn = builders::elect_leaders(bench.view()).unwrap();
+    bench.ok(txn);
+    assert!(bench.view().topic("both").unwrap().partitions.iter().all(|p| p.leader == Some(NodeId(2))));
+    assert_eq!(builders::elect_leaders(bench.view()), None);
+    assert_eq!(bench.text("/brokers/directories/1").unwrap(), "second");
 }
 
 /// When a broker is gone its partitions get leaders from the ISR, conditionally on what was seen.

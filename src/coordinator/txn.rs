@@ -58,6 +58,9 @@ pub enum Body {
     RegisterBroker { broker: NodeId, session: SessionId, timeout_ms: u32, registration: Vec<u8> },
     /// A client has taken its session up again at `node`, with another timeout perhaps: other nodes let it go.
     MoveSession { session: SessionId, timeout_ms: u32, node: NodeId },
+    /// `RegisterBroker` that also says which directory the broker's logs are in (`features::DIRECTORIES`). When that is
+    /// another one than before, the old logs are gone: the broker leaves every ISR.
+    RegisterBrokerIn { broker: NodeId, session: SessionId, timeout_ms: u32, registration: Vec<u8>, directory: String },
 }
 
 /// One operation on one znode. The order of variants is the stored format: append only.
@@ -136,7 +139,12 @@ pub enum Outcome {
     /// One result an operation, in order.
     Multi(Vec<OpResult>),
     /// The broker is registered; its epoch is the czxid of the registration. These partitions got a new leader epoch.
-    BrokerRegistered { epoch: Zxid, raised: Vec<(String, PartitionIndex, LeaderEpoch)> },
+    BrokerRegistered {
+        epoch: Zxid,
+        raised: Vec<(String, PartitionIndex, LeaderEpoch)>,
+        /// It came with another directory than before: these partitions have no replica in sync any more.
+        lost: Vec<(String, PartitionIndex)>,
+    },
 }
 
 /// What one operation did.

@@ -7,7 +7,7 @@
 //! | when | duty |
 //! |---|---|
 //! | a znode that a cluster has is missing | create it |
-//! | this process is not registered as the broker | register it |
+//! | this process is not registered as the broker, and its directories are known | register it |
 //! | the tree does not know the members of the ensemble | write them down |
 //! | another is the controller, or none | claim it |
 //! | a partition has no leader, and its ISR has a living broker | elect |
@@ -23,6 +23,7 @@ use super::ensemble;
 use crate::config::Config;
 use crate::coordinator::builders;
 use crate::coordinator::cluster::Endpoint;
+use crate::coordinator::features;
 use crate::coordinator::{Cluster, Coordinator, Tree, Txn};
 use crate::types::{Instant, NodeId, Now, Rng, SessionId, TopicId};
 
@@ -52,6 +53,15 @@ pub(super) struct Duties {
     paused: BTreeMap<Duty, Instant>,
     /// Topics of tools that were said to be too large; they may become smaller, or others.
     too_large: BTreeSet<Arc<str>>,
+}
+
+/// Whose directories the broker's logs are in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogsIdentity<'a> {
+    /// They are known to be this cluster's.
+    pub is_known: bool,
+    /// Their identity, when they have one.
+    pub directory: Option<&'a str>,
 }
 
 /// True for znodes that brokers keep or act on: a change of others leads to no duty.
@@ -93,7 +103,12 @@ impl Duties {
 
     /// True when the tree knows this process as broker, and a controller.
     pub fn is_registered(&self, node: NodeId, cluster: &Cluster) -> bool {
-        cluster.brokers.get(&node).is_some_and(|broker| broker.session == self.session) && cluster.controller.is_some()
+        self.is_alive(node, cluster) && cluster.controller.is_some()
+    }
+
+    /// True when the tree knows this process as broker.
+    pub fn is_alive(&self, node: NodeId, cluster: &Cluster) -> bool {
+        cluster.brokers.get(&node).is_some_and(|broker| broker.session == self.session)
     }
 
     /// The next transaction, when none is under way and there is something to do.
@@ -103,13 +118,14 @@ impl Duties {
         config: &Config,
         coordinator: &Coordinator,
         cluster_id: &str,
+        logs: LogsIdentity<'_>,
         rng: &mut Rng,
     ) -> Option<Txn> {
         if self.under_way.is_some() || self.leader.is_none() {
             return None;
         }
         self.paused.retain(|_, until| *until > now.mono);
-        let (duty, txn) = self.find(now, config, coordinator, cluster_id, rng)?;
+        let (duty, txn) = self.find(now, config, coordinator, cluster_id, logs, rng)?;
         self.under_way = Some(duty);
         Some(txn)
     }
@@ -135,6 +151,7 @@ impl Duties {
         config: &Config,
         coordinator: &Coordinator,
         cluster_id: &str,
+        logs: LogsIdentity<'_>,
         rng: &mut Rng,
     ) -> Option<(Duty, Txn)> {
         let (cluster, tree, node) = (coordinator.cluster(), coordinator.tree(), config.node_id);
@@ -147,8 +164,13 @@ impl Duties {
             let id = if cluster_id.is_empty() { TopicId::random(rng).to_string() } else { cluster_id.to_string() };
             return Some((Duty::Format, builders::format_cluster(tree, &id))).filter(|(duty, _)| is_due(duty));
         }
-        if cluster.brokers.get(&node).is_none_or(|broker| broker.session != self.session) {
-            let txn = builders::register_broker(node, self.session, timeout_ms, &self.endpoints, None, now.wall);
+        if !self.is_alive(node, cluster) {
+            if !logs.is_known {
+                return None;
+            }
+            let directory = logs.directory.filter(|_| cluster.feature_level >= features::DIRECTORIES);
+            let (session, endpoints) = (self.session, &self.endpoints);
+            let txn = builders::register_broker(node, session, timeout_ms, endpoints, None, directory, now.wall);
             return Some((Duty::Register, txn)).filter(|(duty, _)| is_due(duty));
         }
         if !self.is_leading {
@@ -237,10 +259,15 @@ mod tests {
             self.coordinator.apply(zxid, Timestamp(0), &txn.encode(), &mut Changes::default()).outcome.is_ok()
         }
 
+        fn next(&mut self, now: Now) -> Option<Txn> {
+            let logs = LogsIdentity { is_known: true, directory: Some("here") };
+            self.duties.next(now, &self.config, &self.coordinator, "", logs, &mut self.rng)
+        }
+
         /// Does duties until there is none; returns how many there were.
         fn settle(&mut self, now: Now) -> usize {
             for count in 0..100 {
-                let Some(txn) = self.duties.next(now, &self.config, &self.coordinator, "", &mut self.rng) else {
+                let Some(txn) = self.next(now) else {
                     return count;
                 };
                 let is_success = self.apply(&txn);
@@ -306,11 +333,11 @@ mod tests {
     fn retry() {
         let mut fixture = Fixture::new();
         let now = Now::default();
-        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, "", &mut fixture.rng).is_some());
-        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, "", &mut fixture.rng).is_none());
+        assert!(fixture.next(now).is_some());
+        assert!(fixture.next(now).is_none());
         fixture.duties.done(now, false);
-        assert!(fixture.duties.next(now, &fixture.config, &fixture.coordinator, "", &mut fixture.rng).is_none());
+        assert!(fixture.next(now).is_none());
         let later = Now { mono: fixture.duties.next_deadline().unwrap(), ..now };
-        assert!(fixture.duties.next(later, &fixture.config, &fixture.coordinator, "", &mut fixture.rng).is_some());
+        assert!(fixture.next(later).is_some());
     }
 }

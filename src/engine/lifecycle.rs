@@ -15,6 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::duties::LogsIdentity;
 use super::groups::Coordination;
 use super::metadata::{Metadata, quorum_config};
 use super::peers::Peers;
@@ -31,7 +32,7 @@ use crate::coordinator::{Change, TreeLimits, builders};
 use crate::effect::{DiskDone, DiskError, Effect, Effects};
 use crate::log::{CleanerConfig, Logs, LogsConfig};
 use crate::memory::Accounts;
-use crate::types::{Instant, Now, Rng, Ticket, Timestamp};
+use crate::types::{Instant, Now, Rng, Ticket, Timestamp, TopicId};
 
 /// Where in its life the engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,9 @@ impl Engine {
                 self.follow_metadata(now, fx);
             }
             Some(result) => {
+                let was_identified = self.broker.is_identified();
                 self.broker.disk_done(now, ticket, result, fx);
+                self.duties_wanted |= was_identified != self.broker.is_identified();
             }
         }
         self.follow_broker(fx);
@@ -228,6 +231,10 @@ impl Engine {
                 self.forget_offsets_of(now, name);
             }
         }
+        let cluster = self.metadata.coordinator().cluster();
+        if self.phase == Phase::Serving && self.duties.is_alive(self.config.node_id, cluster) {
+            self.broker.registered(now, cluster, fx);
+        }
         if !changes.cluster.is_empty() {
             self.coordination.changed();
         }
@@ -284,11 +291,13 @@ impl Engine {
             return;
         }
         if let Some(cluster_id) = &self.metadata.coordinator().cluster().cluster_id {
-            self.broker.identify(cluster_id, fx);
+            let rng = &mut self.rng;
+            self.broker.identify(cluster_id, || TopicId::random(rng), fx);
         }
         self.metadata.set_cluster_id(fx);
         let cluster_id = self.metadata.quorum().cluster_id();
-        let txn = self.duties.next(now, &self.config, self.metadata.coordinator(), cluster_id, &mut self.rng);
+        let logs = LogsIdentity { is_known: self.broker.is_identified(), directory: self.broker.directory_id() };
+        let txn = self.duties.next(now, &self.config, self.metadata.coordinator(), cluster_id, logs, &mut self.rng);
         if let Some(txn) = txn {
             self.begin_proposal(now, &txn, Purpose::Duty);
         }

@@ -533,7 +533,9 @@ impl Metadata {
             }
         }
         self.budget = self.budget.saturating_sub(weight(&result));
-        if !self.is_recovered {
+        if self.is_recovered {
+            tell_lost(&result);
+        } else {
             self.changes = Changes::default();
         }
         let proposer = Proposer { origin, proposal: committed.proposal };
@@ -598,6 +600,18 @@ impl Metadata {
             }
         }
     }
+}
+
+/// Nobody has the records any more that were acknowledged last: people must know, and decide.
+fn tell_lost(result: &TxnResult) {
+    let Ok(Outcome::BrokerRegistered { lost, .. }) = &result.outcome else { return };
+    let Some((topic, index)) = lost.first() else { return };
+    tracing::error!(
+        "a broker came back with empty log.dirs and was the last in sync of {} partitions ({topic}-{index} is one): they \
+         stay offline; bring its disk back, or accept the loss by an unclean election (ElectLeaders, or \
+         unclean.leader.election.enable=true)",
+        lost.len()
+    );
 }
 
 /// What stands before every transaction.

@@ -399,8 +399,15 @@ mod tests {
             let format = builders::format_cluster(fixture.coordinator.tree(), "AAAAAAAAAAAAAAAAAAAAAA");
             assert!(fixture.apply(&format).outcome.is_ok());
             let node = fixture.config.node_id;
-            let register =
-                builders::register_broker(node, SessionId(5), 4000, &endpoints(&fixture.config), None, Timestamp(0));
+            let register = builders::register_broker(
+                node,
+                SessionId(5),
+                4000,
+                &endpoints(&fixture.config),
+                None,
+                None,
+                Timestamp(0),
+            );
             assert!(fixture.apply(&register).outcome.is_ok());
             fixture
         }

@@ -17,6 +17,8 @@ pub struct Controller {
     pub now: Cluster,
     /// When each session ends.
     pub sessions: BTreeMap<NodeId, Instant>,
+    /// The disk that each broker had when it registered last.
+    pub disks: BTreeMap<NodeId, u64>,
     pub elections: u32,
     pub shrinks: u32,
     pub expansions: u32,
@@ -54,7 +56,15 @@ impl Controller {
         let mut now = Cluster { cluster_id: Some("cluster".into()), ..Cluster::default() };
         now.topic_names.insert(topic.id, topic.name.clone());
         now.topics.insert(topic.name.clone(), topic);
-        Controller { log: Vec::new(), now, sessions: BTreeMap::new(), elections: 0, shrinks: 0, expansions: 0 }
+        Controller {
+            log: Vec::new(),
+            now,
+            sessions: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            elections: 0,
+            shrinks: 0,
+            expansions: 0,
+        }
     }
 
     fn push(&mut self, change: Change) {
@@ -76,19 +86,26 @@ impl Controller {
         }
     }
 
-    /// A new life of a broker: the epochs of what it led rise before anybody hears of it.
-    pub fn register(&mut self, node: NodeId, at: Instant, timeout_us: u64) {
+    /// A new life of a broker: the epochs of what it led rise before anybody hears of it, and on another disk than before
+    /// it is in sync nowhere. `coordinator`'s own `RegisterBrokerIn` is tested there.
+    pub fn register(&mut self, node: NodeId, disk: u64, at: Instant, timeout_us: u64) {
         self.sessions.insert(node, Instant(at.0 + timeout_us));
         let life = self.log.len() as i64 + 1;
         let registration =
             Registration { endpoints: Vec::new(), rack: None, epoch: Zxid(life), session: SessionId(life) };
         self.now.brokers.insert(node, registration);
+        let is_wiped = self.disks.insert(node, disk).is_some_and(|before| before != disk);
         self.change_states(|_, state| {
             let led = state.leader == Some(node);
             if led {
                 state.leader_epoch.0 += 1;
             }
-            led
+            if led && is_wiped {
+                state.leader = None;
+            }
+            let was_in_sync = is_wiped && state.isr.contains(&node);
+            state.isr.retain(|other| !is_wiped || *other != node);
+            led || was_in_sync
         });
         self.push(Change::BrokersChanged);
         self.elect();
@@ -112,13 +129,11 @@ impl Controller {
             if state.leader.as_ref().is_some_and(is_alive) {
                 return false;
             }
-            let isr: Replicas = state.isr.iter().copied().filter(is_alive).collect();
-            let leader = state.replicas.iter().copied().find(|node| isr.contains(node));
+            let leader = state.replicas.iter().copied().find(|node| state.isr.contains(node) && is_alive(node));
             let Some(leader) = leader else { return false };
             elections.set(elections.get() + 1);
             state.leader = Some(leader);
             state.leader_epoch.0 += 1;
-            state.isr = isr;
             true
         });
         self.elections += elections.get();

@@ -1,5 +1,5 @@
 //! Three brokers in one thread, from one seed: power cuts between any two calls of a disk, full disks, links that break one
-//! way, views of the tree that are late, sessions that expire. What was acknowledged is never lost or changed, what was
+//! way, views of the tree that are late, sessions that expire, disks that are lost. What was acknowledged is never lost or changed, what was
 //! read stays, and after the faults all replicas are the same. The same seed gives the same run.
 
 #[path = "../sim/disk.rs"]
@@ -34,7 +34,7 @@ fn run(seed: u64, steps: usize) -> World {
 /// Whatever breaks, nothing acknowledged is lost; whatever heals, converges.
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let mut totals = [0; 7];
+    let mut totals = [0; 8];
     for seed in seeds() {
         let world = run(seed, 6000);
         let counts = [
@@ -45,10 +45,11 @@ fn nothing_acknowledged_is_lost() {
             world.controller.expansions,
             world.crashes,
             world.spoils,
+            world.wipes,
         ];
         totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
     }
-    println!("acknowledged, published, elections, shrinks, expansions, crashes, failed rounds: {totals:?}");
+    println!("acknowledged, published, elections, shrinks, expansions, crashes, failed rounds, lost disks: {totals:?}");
     let enough = seeds().count() as u32;
     assert!(enough < 20 || totals.iter().all(|total| *total >= enough / 2), "the faults do not happen: {totals:?}");
 }

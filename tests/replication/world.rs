@@ -8,13 +8,14 @@ use bytes::Bytes;
 use tern::broker::replication::ReplicationConfig;
 use tern::broker::{Acks, Answer, Broker, BrokerLimits, Door, PartitionKey, ReadError, Waiter};
 use tern::config::{Config, MemoryConfig};
+use tern::coordinator::PartitionState;
 use tern::effect::{DiskOp, Effect, Effects, Lane};
 use tern::log::{Logs, LogsConfig, job};
 use tern::memory::{Account, Grant};
 use tern::record::{BatchBuilder, Batches, NewRecord, open};
 use tern::types::{
     ConnId, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Rng, Slot, Ticket,
-    Timestamp, crc32c,
+    Timestamp, TopicId, crc32c,
 };
 
 use super::controller::{Controller, TOPIC};
@@ -36,6 +37,11 @@ pub struct Node {
     id: NodeId,
     broker: Option<Broker>,
     disk: SimDisk,
+    /// Which disk it is; another one when it was replaced.
+    disk_number: u64,
+    /// What the controller's log must have been seen up to, so that the node knows that this life is registered; `None`:
+    /// it is not.
+    registered_at: Option<usize>,
     lanes: BTreeMap<Lane, VecDeque<(Ticket, DiskOp)>>,
     /// Changes of the tree that it has seen.
     seen: usize,
@@ -67,6 +73,7 @@ pub struct World {
     pub trace: u32,
     pub crashes: u32,
     pub spoils: u32,
+    pub wipes: u32,
 }
 
 impl World {
@@ -75,6 +82,8 @@ impl World {
             id,
             broker: None,
             disk: SimDisk::new(seed ^ id.0 as u64),
+            disk_number: 0,
+            registered_at: None,
             lanes: BTreeMap::new(),
             seen: 0,
             is_connected: true,
@@ -99,6 +108,7 @@ impl World {
             trace: 0,
             crashes: 0,
             spoils: 0,
+            wipes: 0,
         }
     }
 
@@ -111,7 +121,6 @@ impl World {
         if !self.nodes[which].is_connected {
             return;
         }
-        self.controller.register(id, Instant(self.now), SESSION_US);
         let config = Config::default();
         let memory = MemoryConfig::for_budget(32 << 20);
         let logs = Logs::new(LogsConfig::topics(Timestamp(1_700_000_000_000)));
@@ -122,9 +131,9 @@ impl World {
         let mut fx = Effects::default();
         let now = self.at();
         broker.start(now, &mut fx);
-        broker.set_lease(now, Some(Instant(self.now + LEASE_US)));
+        broker.set_lease(now, Some(Instant(0)));
         broker.apply_all(now, &self.controller.now, &mut fx);
-        broker.identify("cluster", &mut fx);
+        broker.identify("cluster", || TopicId([1; 16]), &mut fx);
         let node = &mut self.nodes[which];
         node.seen = self.controller.log.len();
         node.broker = Some(broker);
@@ -142,6 +151,7 @@ impl World {
         self.crashes += 1;
         let node = &mut self.nodes[which];
         node.broker = None;
+        node.registered_at = None;
         node.lanes.clear();
         node.produced.clear();
         node.reads.clear();
@@ -325,11 +335,40 @@ impl World {
         let (change, cluster) = self.controller.log[node.seen].clone();
         self.nodes[which].seen += 1;
         self.with(which, |broker, now, fx| broker.apply(now, &cluster, &change, fx));
+        let node = &self.nodes[which];
+        if node.registered_at == Some(node.seen) {
+            self.with(which, |broker, now, fx| broker.registered(now, &cluster, fx));
+        }
     }
 
+    /// The disk is replaced by an empty one, as long as nobody was the last to have something.
+    fn wipe(&mut self, which: usize) {
+        let id = self.nodes[which].id;
+        let is_spare = |state: &PartitionState| state.isr.iter().any(|node| *node != id);
+        let is_known = |node: &Node| self.controller.disks.get(&node.id).is_none_or(|disk| *disk == node.disk_number);
+        let is_first = self.nodes.iter().all(is_known);
+        if !is_first || !self.controller.now.topics[TOPIC].partitions.iter().all(is_spare) {
+            return;
+        }
+        self.crash(which);
+        self.wipes += 1;
+        let node = &mut self.nodes[which];
+        node.disk = SimDisk::new(self.rng.next());
+        node.disk_number += 1;
+        self.start(which);
+    }
+
+    /// Registers this life of the broker, or keeps its session alive.
     fn renew(&mut self, which: usize) {
-        let node = &self.nodes[which];
-        if !node.is_connected || node.broker.is_none() || !self.controller.sessions.contains_key(&node.id) {
+        let node = &mut self.nodes[which];
+        if !node.is_connected || node.broker.is_none() {
+            return;
+        }
+        if node.registered_at.is_none() {
+            self.controller.register(node.id, node.disk_number, Instant(self.now), SESSION_US);
+            node.registered_at = Some(self.controller.log.len());
+        }
+        if !self.controller.sessions.contains_key(&node.id) {
             return;
         }
         self.controller.sessions.insert(node.id, Instant(self.now + SESSION_US));
@@ -370,7 +409,8 @@ impl World {
             });
             // A process whose session is gone starts a new life, as soon as it hears of that.
             let node = &self.nodes[which];
-            if node.broker.is_some() && node.is_connected && !self.controller.sessions.contains_key(&node.id) {
+            let has_ended = node.registered_at.is_some() && !self.controller.sessions.contains_key(&node.id);
+            if node.broker.is_some() && node.is_connected && has_ended {
                 self.crash(which);
             }
         }
@@ -424,6 +464,7 @@ impl World {
                 self.nodes[which].disk.capacity_bytes = Some(used + self.rng.below(2000));
             }
             12..=14 => self.nodes[which].disk.capacity_bytes = None,
+            16 => self.wipe(which),
             15 => {
                 let micros = self.rng.below(4_000_000);
                 self.pass_time(micros);

@@ -53,6 +53,9 @@ fn body(body: &Body) -> String {
         Body::RegisterBroker { broker, session, .. } => {
             format!("register broker {broker} with session {:#x}", session.0)
         }
+        Body::RegisterBrokerIn { broker, session, directory, .. } => {
+            format!("register broker {broker} with session {:#x} and the logs in directory {directory}", session.0)
+        }
     }
 }
 

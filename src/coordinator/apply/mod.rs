@@ -45,7 +45,10 @@ impl Apply<'_> {
             Body::One(op) => self.op(&by, op).map(Outcome::One).map_err(single),
             Body::Multi(ops) => self.multi(&by, ops),
             Body::RegisterBroker { broker, session, timeout_ms, registration } => {
-                self.register_broker(broker, session, timeout_ms, &registration).map_err(single)
+                self.register_broker(broker, session, timeout_ms, &registration, None).map_err(single)
+            }
+            Body::RegisterBrokerIn { broker, session, timeout_ms, registration, directory } => {
+                self.register_broker(broker, session, timeout_ms, &registration, Some(&directory)).map_err(single)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the controller, which is the quorum's leader, decides.
 
 use super::{create_ephemeral, delete, set_data};
-use crate::coordinator::cluster::{Cluster, PartitionState, Replicas, json};
+use crate::coordinator::cluster::{Cluster, PartitionState, json};
 use crate::coordinator::txn::{Body, By, Op, Txn};
 use crate::types::{LeaderEpoch, NodeId, PartitionIndex, SessionId, Timestamp};
 
@@ -69,9 +69,9 @@ fn elect(cluster: &Cluster, topic: &str, index: usize, partition: &PartitionStat
     if partition.version < 0 || partition.leader.as_ref().is_some_and(is_alive) {
         return None;
     }
-    let isr: Replicas = partition.isr.iter().copied().filter(is_alive).collect();
-    let leader = partition.replicas.iter().find(|id| isr.contains(id)).copied()?;
+    let leader = partition.replicas.iter().find(|id| partition.isr.contains(id) && is_alive(id)).copied()?;
     let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
-    let state = json::state(Some(leader), epoch, &isr, cluster.controller_epoch);
+    // Those who are gone have everything that was acknowledged until the new leader, at once, has them out.
+    let state = json::state(Some(leader), epoch, &partition.isr, cluster.controller_epoch);
     Some(set_data(format!("/brokers/topics/{topic}/partitions/{index}/state"), state, partition.version))
 }

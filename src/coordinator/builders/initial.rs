@@ -2,13 +2,15 @@
 
 use super::create;
 use crate::coordinator::cluster::json;
+use crate::coordinator::features;
 use crate::coordinator::tree::Tree;
 use crate::coordinator::txn::{Body, By, Txn};
 
 /// Parents before children. ZooKeeper's own are there from the tree's birth.
-const PATHS: [&str; 21] = [
+const PATHS: [&str; 22] = [
     "/brokers",
     "/brokers/ids",
+    "/brokers/directories",
     "/brokers/topics",
     "/brokers/seqid",
     "/config",
@@ -31,7 +33,7 @@ const PATHS: [&str; 21] = [
 ];
 
 /// The first parts of all paths that brokers keep or act on.
-pub const FIRST_NAMES: [&str; 9] = [
+pub const FIRST_NAMES: [&str; 10] = [
     "admin",
     "brokers",
     "cluster",
@@ -39,6 +41,7 @@ pub const FIRST_NAMES: [&str; 9] = [
     "consumers",
     "controller",
     "controller_epoch",
+    "feature",
     "isr_change_notification",
     "latest_producer_id_block",
 ];
@@ -59,7 +62,7 @@ fn data_of(path: &str, cluster_id: &str) -> Option<Vec<u8>> {
     match path {
         "/cluster/id" => Some(json::cluster_id(cluster_id)),
         "/controller_epoch" => Some(b"0".to_vec()),
-        "/feature" => Some(json::features()),
+        "/feature" => Some(json::features(features::LEVEL)),
         _ => None,
     }
 }

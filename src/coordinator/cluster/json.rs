@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigMap, Endpoint, ProducerIdBlock, Replicas};
+use crate::coordinator::features::NAME;
 use crate::types::{LeaderEpoch, NodeId, Timestamp, TopicId};
 
 /// Replicas by partition, as `/brokers/topics/T` has them.
@@ -83,6 +84,17 @@ pub struct ControllerJson {
 
 fn no_epoch() -> i32 {
     -1
+}
+
+/// `/feature`, version 2; what version 1 says about levels is not read.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FeaturesJson {
+    #[serde(default)]
+    pub features: BTreeMap<String, i32>,
+    #[serde(default)]
+    pub version: i32,
+    #[serde(default)]
+    pub status: i32,
 }
 
 /// `/cluster/id`.
@@ -194,15 +206,9 @@ pub fn cluster_id(id: &str) -> Vec<u8> {
     write(&ClusterIdJson { version: "1".to_string(), id: id.to_string() })
 }
 
-/// The data of `/feature`: enabled, and no feature has a level.
-pub fn features() -> Vec<u8> {
-    #[derive(Serialize)]
-    struct FeaturesJson {
-        features: BTreeMap<String, i32>,
-        version: i32,
-        status: i32,
-    }
-    write(&FeaturesJson { features: BTreeMap::new(), version: 2, status: 1 })
+/// The data of `/feature`: enabled, and the one feature has this level.
+pub fn features(level: u16) -> Vec<u8> {
+    write(&FeaturesJson { features: [(NAME.to_string(), level.into())].into(), version: 2, status: 1 })
 }
 
 /// The data of `/latest_producer_id_block`.

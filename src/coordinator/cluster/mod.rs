@@ -49,6 +49,8 @@ pub struct Cluster {
     pub controller_epoch: i32,
     /// `/cluster/id`.
     pub cluster_id: Option<Arc<str>>,
+    /// What all members understand, by `/feature`; see `features`. 0 before the tree says anything.
+    pub feature_level: u16,
     /// `/latest_producer_id_block`.
     pub producer_ids: Option<ProducerIdBlock>,
 }

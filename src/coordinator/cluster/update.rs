@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::json::{self, Assignment, StateJson, TopicJson};
 use super::{Broker, Change, Cluster, Controller, PartitionState, ProducerIdBlock, Replicas, Topic};
 use crate::coordinator::NodeChange;
+use crate::coordinator::features;
 use crate::coordinator::tree::{Owner, Tree, Znode};
 use crate::limits::{PARTITIONS_PER_TOPIC_MAX, TOPIC_NAME_BYTES_MAX};
 use crate::types::{LeaderEpoch, NodeId, SessionId, TopicId};
@@ -39,7 +40,7 @@ impl Cluster {
     pub(in crate::coordinator) fn rebuild(tree: &Tree, out: &mut Vec<Change>) -> Cluster {
         let mut cluster = Cluster::default();
         let mut update = Update { tree, out, topics: BTreeMap::new(), configs: BTreeSet::new(), seen: BTreeSet::new() };
-        for single in ["/controller", "/controller_epoch", "/cluster/id", "/latest_producer_id_block"] {
+        for single in ["/controller", "/controller_epoch", "/cluster/id", "/feature", "/latest_producer_id_block"] {
             cluster.update_path(single, &mut update);
         }
         let children = |parent: &str| tree.get(parent).into_iter().flat_map(|znode| znode.children());
@@ -87,6 +88,7 @@ impl Cluster {
             ["controller"] => self.update_controller(znode, update),
             ["controller_epoch"] => self.update_controller_epoch(znode),
             ["cluster", "id"] => self.update_cluster_id(znode),
+            ["feature"] => self.update_feature(znode),
             ["latest_producer_id_block"] => self.update_producer_ids(znode),
             _ => Ok(()),
         };
@@ -259,6 +261,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// A tree of the first format names no level.
+    fn update_feature(&mut self, znode: Option<Znode<'_>>) -> Result<(), String> {
+        self.feature_level = znode.is_some() as u16 * features::FIRST;
+        let Some(data) = znode.and_then(|znode| znode.data()).filter(|data| !data.is_empty()) else { return Ok(()) };
+        let json: json::FeaturesJson = json::read(Some(data))?;
+        let Some(&level) = json.features.get(features::NAME) else { return Ok(()) };
+        self.feature_level = u16::try_from(level).map_err(|_| "a level is between 0 and 65535")?.max(features::FIRST);
+        Ok(())
+    }
+
     fn update_producer_ids(&mut self, znode: Option<Znode<'_>>) -> Result<(), String> {
         self.producer_ids = None;
         let Some(znode) = znode else { return Ok(()) };
@@ -312,7 +324,7 @@ impl Cluster {
 
 /// Most of a ZooKeeper client's znodes are none of the brokers' business.
 fn is_ours(path: &str) -> bool {
-    ["/brokers/", "/config/", "/admin/", "/controller", "/cluster/", "/latest_producer_id_block"]
+    ["/brokers/", "/config/", "/admin/", "/controller", "/cluster/", "/feature", "/latest_producer_id_block"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
 }
