@@ -43,11 +43,13 @@ impl Broker {
         self.brokers_changed(now, cluster);
     }
 
-    /// The tree, which `cluster` shows, knows this life of the node: it leads what the tree says. Once.
-    pub fn registered(&mut self, now: Now, cluster: &Cluster, fx: &mut Effects) {
-        if !std::mem::replace(&mut self.is_registered, true) {
+    /// The tree, which `cluster` shows, knows this life of the node: it leads what the tree says. True the first time.
+    pub fn registered(&mut self, now: Now, cluster: &Cluster, fx: &mut Effects) -> bool {
+        let is_first = !std::mem::replace(&mut self.is_registered, true);
+        if is_first {
             self.apply_all(now, cluster, fx);
         }
+        is_first
     }
 
     /// Acts on one change that `cluster` shows already.

@@ -20,7 +20,12 @@ fn preferred_leader() {
     bench.ok(Txn { by: By::NODE, body: Body::CloseSession { session: SessionId(102) } });
     let txn = builders::elect_leaders(bench.view()).unwrap();
     bench.ok(txn);
-    assert_eq!(bench.view().topic("t").unwrap().partitions[0].leader, Some(NodeId(1)));
+    let elected = bench.view().topic("t").unwrap().partitions[0].clone();
+    assert_eq!((elected.leader, elected.isr.len()), (Some(NodeId(1)), 2));
+    let isr = [NodeId(1)].into_iter().collect();
+    let shrunk = builders::NewState { leader: NodeId(1), isr, raises_epoch: false, version: elected.version };
+    let txn = builders::alter_partition(bench.view(), "t", index, &shrunk).unwrap();
+    bench.ok(txn);
     assert_eq!(elect_preferred(bench.view(), "t", index), Err(ElectionError::NotInSync));
     bench.register(2, 103);
     assert_eq!(elect_preferred(bench.view(), "t", index), Err(ElectionError::NotInSync));

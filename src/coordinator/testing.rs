@@ -34,19 +34,23 @@ impl Bench {
     }
 
     pub fn register(&mut self, id: i32, session: i64) -> Outcome {
+        self.register_at(id, session, None)
+    }
+
+    /// A broker says where its logs are.
+    pub fn register_in(&mut self, id: i32, session: i64, directory: &str) -> Outcome {
+        self.register_at(id, session, Some(directory))
+    }
+
+    fn register_at(&mut self, id: i32, session: i64, directory: Option<&str>) -> Outcome {
         let endpoint = Endpoint {
             listener: "PLAINTEXT".to_string(),
             security_protocol: "PLAINTEXT".to_string(),
             host: format!("board{id}"),
             port: 9092,
         };
-        self.ok(builders::register_broker(NodeId(id), SessionId(session), 6000, &[endpoint], None, None, Timestamp(9)))
-    }
-
-    /// A broker says where its logs are.
-    pub fn register_in(&mut self, id: i32, session: i64, directory: &str) -> Outcome {
-        let directory = Some(directory);
-        self.ok(builders::register_broker(NodeId(id), SessionId(session), 6000, &[], None, directory, Timestamp(9)))
+        let (broker, session) = (NodeId(id), SessionId(session));
+        self.ok(builders::register_broker(broker, session, 6000, &[endpoint], None, directory, Timestamp(9)))
     }
 
     pub fn view(&self) -> &Cluster {

@@ -163,7 +163,7 @@ impl Engine {
         self.coordinate(now, fx);
         self.expire_sessions(now);
         self.follow_brokers(now);
-        self.touch_leader(now);
+        self.touch_leader(now, fx);
         self.leave_at_last(now, fx);
         self.sweep_znodes(now);
         self.duties_wanted |= self.duties.next_deadline().is_some_and(|at| at <= now.mono);
@@ -233,7 +233,9 @@ impl Engine {
         }
         let cluster = self.metadata.coordinator().cluster();
         if self.phase == Phase::Serving && self.duties.is_alive(self.config.node_id, cluster) {
-            self.broker.registered(now, cluster, fx);
+            if self.broker.registered(now, cluster, fx) {
+                self.peers.brokers.touch_soon();
+            }
         }
         if !changes.cluster.is_empty() {
             self.coordination.changed();

@@ -58,6 +58,10 @@ pub(super) struct Metadata {
     /// The question whether everything is delivered, at the start of a member that does not lead.
     catching_up: Option<ReadId>,
     is_caught_up: bool,
+    /// The leader's question whether it still leads, and when it was asked.
+    confirming: Option<(ReadId, Instant)>,
+    /// When the last one was asked that was answered.
+    confirmed: Option<Instant>,
     /// Fresh reads that were asked for, by their questions.
     syncs: BTreeMap<ReadId, Waiter>,
     /// Those that were not asked yet.
@@ -123,6 +127,8 @@ impl Metadata {
             followed: (None, Term(0)),
             catching_up: None,
             is_caught_up: false,
+            confirming: None,
+            confirmed: None,
             syncs: BTreeMap::new(),
             syncs_wanted: VecDeque::new(),
             synced: VecDeque::new(),
@@ -256,6 +262,19 @@ impl Metadata {
         self.synced.pop_front()
     }
 
+    /// Asks a majority whether this node still leads, unless it is being asked already; `take_confirmed` has the answer.
+    pub fn confirm_leadership(&mut self, now: Now, fx: &mut Effects) {
+        if self.confirming.is_none() {
+            self.confirming = self.quorum.read_index(now, fx).map(|id| (id, now.mono));
+            self.follow(now, fx);
+        }
+    }
+
+    /// When the last question was asked that was answered with yes: nobody else was elected before.
+    pub fn take_confirmed(&mut self) -> Option<Instant> {
+        self.confirmed.take()
+    }
+
     fn ask_syncs(&mut self, now: Now, fx: &mut Effects) {
         while let Some(waiter) = self.syncs_wanted.pop_front() {
             let asked = self.quorum.leader().and_then(|_| self.quorum.read_index(now, fx));
@@ -268,6 +287,9 @@ impl Metadata {
 
     /// Who leads has changed: answers that were on their way are lost.
     fn give_up_syncs(&mut self) {
+        if let Some((id, _)) = self.confirming.take() {
+            self.quorum.forget_read(id);
+        }
         for (id, waiter) in std::mem::take(&mut self.syncs) {
             self.quorum.forget_read(id);
             self.synced.push_back((waiter, Err(ProposeError::Unavailable)));
@@ -490,6 +512,9 @@ impl Metadata {
                 tracing::info!("members of the quorum: {}; without a vote: [{}]", list(true), list(false));
             }
             QuorumEvent::CaughtUp(id) => {
+                if let Some((_, asked)) = self.confirming.take_if(|(confirming, _)| *confirming == id) {
+                    self.confirmed = self.is_leading().then_some(asked);
+                }
                 if self.catching_up == Some(id) {
                     self.catching_up = None;
                     self.is_caught_up = true;

@@ -31,11 +31,12 @@ impl Engine {
         if !self.is_ensemble() {
             return;
         }
-        let lease = match self.metadata.is_leading() {
-            true => None,
-            false => Some(self.broker_lease_until().unwrap_or(Instant(0))),
-        };
-        self.broker.set_lease(now, lease);
+        if let Some(asked) = self.metadata.take_confirmed()
+            && self.duties.is_alive(self.config.node_id, self.metadata.coordinator().cluster())
+        {
+            self.peers.brokers.noted(asked);
+        }
+        self.broker.set_lease(now, Some(self.broker_lease_until().unwrap_or(Instant(0))));
         while let Some(wish) = self.broker.next_wish() {
             let key = wish.partition;
             let Some(view) = self.broker.view(key) else { continue };

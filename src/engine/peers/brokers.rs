@@ -1,7 +1,8 @@
 //! Sessions of brokers: kept alive by messages to the quorum leader, who alone lets them expire, by its own clock.
 //!
-//! The leader's own session needs no message. A new leader gives everybody a whole timeout. A broker that has not heard
-//! for its whole timeout that the leader took note must assume that it is taken for gone: `lease_until` says from when.
+//! A leader's own session needs no message: it notes the moments at which it asked a majority whether it still leads,
+//! and was told so. A new leader gives everybody a whole timeout, from a moment after the last such question. A broker
+//! that has not been noted for its whole timeout must assume that it is taken for gone: `lease_until` says from when.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ pub(in crate::engine) struct BrokerSessions {
     /// Ends that are proposed.
     ending: BTreeSet<SessionId>,
     leading: Option<Term>,
-    /// When this broker sent the last message that the leader has taken note of.
+    /// When this broker sent the last message that the leader has taken note of, or asked whether it still leads itself.
     noted: Option<Instant>,
     next_touch: Option<Instant>,
 }
@@ -37,6 +38,7 @@ impl BrokerSessions {
         if is_new {
             self.deadlines.clear();
             self.ending.clear();
+            self.touch_soon();
         }
         self.deadlines.retain(|id, _| sessions.get(*id).is_some_and(|session| session.broker.is_some()));
         for (id, session) in sessions.iter() {
@@ -76,7 +78,12 @@ impl BrokerSessions {
         is_due
     }
 
-    /// The leader has noted what this broker sent then.
+    /// The next message does not wait for its time.
+    pub fn touch_soon(&mut self) {
+        self.next_touch = Some(Instant(0));
+    }
+
+    /// The leader has noted what this broker sent then; or this broker, asking then, was the leader.
     pub fn noted(&mut self, sent: Instant) {
         self.noted = self.noted.max(Some(sent));
     }
@@ -89,6 +96,61 @@ impl BrokerSessions {
     /// When something is to be done.
     pub fn next_deadline(&self) -> Option<Instant> {
         let expiry = self.deadlines.iter().filter(|(id, _)| !self.ending.contains(id)).map(|(_, at)| *at).min();
-        if self.leading.is_some() { expiry } else { self.next_touch }
+        expiry.into_iter().chain(self.next_touch).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinator::{Body, By, Changes, Coordinator, TreeLimits, Txn, builders};
+    use crate::types::{SessionId, Timestamp};
+
+    const TIMEOUT_MS: u64 = 4000;
+    const LIMITS: TreeLimits = TreeLimits { bytes: 4 << 20, sessions: 10 };
+
+    fn at_ms(ms: u64) -> Now {
+        Now { mono: Instant(ms * 1000), wall: Timestamp(0) }
+    }
+
+    /// A tree in which brokers 1 and 2 have the sessions 1 and 2.
+    fn registered() -> Coordinator {
+        let mut coordinator = Coordinator::new(LIMITS, 1);
+        let format = builders::format_cluster(coordinator.tree(), "AAAAAAAAAAAAAAAAAAAAAA");
+        let mut apply = |txn: Txn| {
+            let zxid = coordinator.next_zxid(Term(1)).unwrap();
+            coordinator.apply(zxid, Timestamp(0), &txn.encode(), &mut Changes::default())
+        };
+        assert!(apply(format).outcome.is_ok());
+        for id in [1, 2] {
+            let body = Body::RegisterBroker {
+                broker: NodeId(id),
+                session: SessionId(id.into()),
+                timeout_ms: TIMEOUT_MS as u32,
+                registration: b"{}".to_vec(),
+            };
+            assert!(apply(Txn { by: By::NODE, body }).outcome.is_ok());
+        }
+        coordinator
+    }
+
+    /// A leader that is cut off stops before a new one, elected right after the last answered question, may end its
+    /// session, also when the leader's own clock is a little slow.
+    #[test]
+    fn the_lease_of_a_leader_ends_first() {
+        let tree = registered();
+        let (mut old, mut new) = (BrokerSessions::default(), BrokerSessions::default());
+        old.follow(at_ms(0), NodeId(1), Some(Term(1)), tree.sessions());
+        assert!(old.wants_touch(at_ms(0), 500) && old.next_deadline() == Some(Instant(500_000)));
+        assert_eq!(old.lease_until(TIMEOUT_MS), None);
+        old.noted(at_ms(1000).mono);
+        let ends = old.lease_until(TIMEOUT_MS).unwrap();
+        new.follow(at_ms(1000), NodeId(2), Some(Term(2)), tree.sessions());
+        assert!(new.wants_touch(at_ms(1000), 60_000));
+        let expires = new.next_deadline().unwrap();
+        assert!(ends < expires && ends.0 + 30_000 < expires.0, "{ends:?} {expires:?}");
+        let before = Now { mono: Instant(expires.0 - 1), ..at_ms(0) };
+        assert_eq!(new.next_expired(before), None);
+        assert_eq!(new.next_expired(Now { mono: expires, ..at_ms(0) }), Some(SessionId(1)));
     }
 }

@@ -127,9 +127,8 @@ impl Engine {
         self.config.ensemble.len() > 1
     }
 
-    /// Until when this broker's session surely lives, by this node's clock; `None` without such a bound (a node alone, the
-    /// quorum's leader) or before the first word of the leader. After it nothing may be acknowledged on the strength of
-    /// leading a partition.
+    /// Until when this broker's session surely lives, by this node's clock; `None` for a node alone, and before the first
+    /// word of the leader. After it nothing may be acknowledged on the strength of leading a partition.
     pub fn broker_lease_until(&self) -> Option<Instant> {
         self.peers.brokers.lease_until(self.config.peers.broker_session_ms)
     }
@@ -210,11 +209,14 @@ impl Engine {
         }
     }
 
-    /// Tells the leader who is alive here, when it is time.
-    pub(super) fn touch_leader(&mut self, now: Now) {
+    /// Tells the leader who is alive here, when it is time; a leader asks the others whether it still is one.
+    pub(super) fn touch_leader(&mut self, now: Now, fx: &mut Effects) {
         let interval_ms = (self.config.peers.broker_session_ms / 6).clamp(50, 1000);
-        if !self.is_ensemble() || self.metadata.is_leading() || !self.peers.brokers.wants_touch(now, interval_ms) {
+        if !self.is_ensemble() || !self.peers.brokers.wants_touch(now, interval_ms) {
             return;
+        }
+        if self.metadata.is_leading() {
+            return self.metadata.confirm_leadership(now, fx);
         }
         let Some(leader) = self.metadata.quorum().leader().filter(|leader| *leader != self.config.node_id) else {
             return;
