@@ -2,6 +2,9 @@
 //!
 //! Memory: one buffer of at most `max_bytes`, or of the first batch when that is larger; a batch that is larger than
 //! asked for is compared with its checksum before a buffer of its length is taken.
+//!
+//! Copied, not spliced: a pipe that holds a range's pages between the check and the socket was built and measured, at 1.4 to
+//! 1.8 times the CPU a record of one copy in and one copy out (64 KiB a send, a reference a page), and was dropped.
 
 use bytes::Bytes;
 
