@@ -9,9 +9,10 @@ use tokio::net::TcpStream;
 
 use super::Outcome;
 use super::histogram::Histogram;
+use crate::cli::moment;
 use crate::kafka::codec::{Array, Message, PartitionProduceData, ProduceRequest, TopicProduceData, write_request};
 use crate::record::{BatchBuilder, NewRecord};
-use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp};
+use crate::types::{LeaderEpoch, Offset, PartitionIndex};
 
 /// The version sent: the newest without compact lengths, which every broker has.
 const PRODUCE_VERSION: i16 = 7;
@@ -104,9 +105,9 @@ pub fn check(answer: &[u8], correlation: i32, errors: bool, topic_bytes: usize) 
     Ok(())
 }
 
-/// A request with one batch of so many equal records.
+/// A request with one batch of so many equal records, of now: brokers that delete by the records' time keep them.
 pub fn request(topic: &str, partition: i32, records: usize, value: &[u8]) -> Vec<u8> {
-    let record = NewRecord { timestamp: Timestamp(0), key: None, value: Some(value), headers: &[] };
+    let record = NewRecord { timestamp: moment::now(), key: None, value: Some(value), headers: &[] };
     let mut builder = BatchBuilder::new(records * (value.len() + 32) + 128);
     for _ in 0..records {
         builder.push(&record).expect("the builder has room for exactly these");
