@@ -111,7 +111,20 @@ pub struct RuntimeMetrics {
     pub open_files: Gauge,
     /// How many there may be.
     pub open_files_max: Gauge,
+    /// 1 when the board tells about its supply and its heat.
+    pub power_told: Gauge,
+    /// What it tells, in the firmware's bits: `POWER_LOW` and `POWER_CAPPED` now, shifted by `POWER_SEEN_SHIFT` since boot.
+    pub power_bits: Gauge,
 }
+
+/// Of `RuntimeMetrics::power_bits`: the supply is below 4.63 V.
+pub const POWER_LOW: u32 = 1;
+
+/// The frequency is capped, the board throttled, or the soft temperature limit reached.
+pub const POWER_CAPPED: u32 = 0b1110;
+
+/// The bits of now, shifted by so many, are those of any time since boot.
+pub const POWER_SEEN_SHIFT: u32 = 16;
 
 /// What the coordinator counts.
 #[derive(Debug)]
@@ -357,6 +370,8 @@ impl Metrics {
                 clock_sane: Gauge::new(),
                 open_files: Gauge::new(),
                 open_files_max: Gauge::new(),
+                power_told: Gauge::new(),
+                power_bits: Gauge::new(),
             },
             peers: PeerMetrics {
                 connections: Gauge::new(),
@@ -430,6 +445,16 @@ impl Metrics {
             ),
             ("tern_open_files", "File descriptors in use.", Gauge(runtime.open_files.get())),
             ("tern_open_files_max", "File descriptors that may be in use.", Gauge(runtime.open_files_max.get())),
+            (
+                "tern_board_power_told",
+                "1 when the board tells about its supply and its heat.",
+                Gauge(runtime.power_told.get()),
+            ),
+            (
+                "tern_board_power_bits",
+                "As get_throttled has it: 1 under-voltage, 2, 4 and 8 throttled; times 65536: since boot.",
+                Gauge(runtime.power_bits.get()),
+            ),
             ("tern_tree_transactions_total", "Transactions applied to the tree.", Counter(tree.transactions.get())),
             ("tern_tree_snapshots_total", "Snapshots of the tree written.", Counter(tree.snapshots.get())),
             (

@@ -1,8 +1,10 @@
 //! Connections to a node's doors, and what to say when there is none: which address, and what decides it on both sides.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+
+use crate::runtime::lookup;
 
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,16 +50,12 @@ pub fn connect(address: &str, door: Door, patience: Option<Duration>) -> io::Res
 }
 
 fn resolve(address: &str, door: Door) -> io::Result<Vec<SocketAddr>> {
-    let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let found = match has_port {
-        true => address.to_socket_addrs(),
-        false => (address.trim_matches(['[', ']']), door.port).to_socket_addrs(),
-    };
-    let found = found.map_err(|error| {
+    let with_port = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let (host, port) = with_port.unwrap_or((address, door.port));
+    lookup(host.trim_matches(['[', ']']), port).map_err(|error| {
         let option = door.option;
         io::Error::new(error.kind(), format!("{option} {address}: no such host ({error}); allowed: HOST:PORT"))
-    })?;
-    Ok(found.collect())
+    })
 }
 
 fn unreachable(address: &str, door: Door, error: &io::Error) -> io::Error {

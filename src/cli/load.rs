@@ -46,7 +46,24 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, String> {
     }
     let myid = layers.myid_path();
     let facts = Facts { hostname: hostname(), myid: if myid.exists() { Some(read(&myid)?) } else { None } };
-    Ok(Loaded { board, outcome: resolve(&layers, &facts) })
+    let mut outcome = resolve(&layers, &facts);
+    if let Some(config) = &mut outcome.config {
+        config.board = board.sentence();
+        let budget_bytes = config.memory.budget_bytes as u64;
+        match board.judge(budget_bytes, Board::free_bytes(), &profiles_named(&arguments.files)) {
+            Ok(warnings) => outcome.warnings.extend(warnings),
+            Err(sentence) => {
+                outcome.errors.push(sentence);
+                outcome.config = None;
+            }
+        }
+    }
+    Ok(Loaded { board, outcome })
+}
+
+/// The names of files without their ending, as profiles have them.
+fn profiles_named(files: &[std::path::PathBuf]) -> Vec<String> {
+    files.iter().filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect()
 }
 
 /// What only the rooms above `config` can tell of a configuration: that the memory table fits and the rules are rules.

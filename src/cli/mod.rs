@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::runtime::diagnostics;
 use arguments::{Arguments, Command};
 
 /// Exit code of a fault.
@@ -71,7 +72,7 @@ pub fn main() -> ExitCode {
 
 /// Prints one sentence on standard error.
 fn complain(sentence: &str, code: u8) -> ExitCode {
-    eprintln!("tern: {sentence}");
+    eprintln!("{}tern: {sentence}", diagnostics::error_prefix());
     ExitCode::from(code)
 }
 

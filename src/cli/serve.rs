@@ -1,6 +1,7 @@
 //! `tern serve`: a configuration, a word about it, and the runtime.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::metrics::METRICS;
 use crate::runtime::disk::FILES_MAX;
@@ -17,7 +18,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
     };
     let Some(config) = loaded.outcome.config else {
         for error in &loaded.outcome.errors {
-            eprintln!("tern: {error}");
+            eprintln!("{}tern: {error}", diagnostics::error_prefix());
         }
         return ExitCode::from(WRONG_CONFIGURATION);
     };
@@ -30,7 +31,9 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
         Err(sentence) => return complain(&sentence, WRONG_CONFIGURATION),
     }
     raise_descriptors(config.memory.connections_max);
-    match runtime::run(config) {
+    let again = arguments.clone();
+    let read = Arc::new(move || load::load(&again).map(|loaded| loaded.outcome));
+    match runtime::run(config, read) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Fault(sentence)) => complain(&sentence, FAULT),
     }

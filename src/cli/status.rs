@@ -116,6 +116,8 @@ impl Nodes {
             "allocated",
             "budget",
             "disk-free",
+            "card-years",
+            "power",
             "clock",
         ];
         let mut table = Table::new(columns);
@@ -145,10 +147,28 @@ impl Nodes {
                 size("/memory/allocated_bytes"),
                 size("/memory/budget_bytes"),
                 size("/disk/free_bytes"),
+                number("/card_years"),
+                page.map(|(_, page)| power(page)).into(),
                 clock.map(|sane| if sane { "sane" } else { "not believed" }).into(),
             ]);
         }
         table
+    }
+}
+
+/// What a board says of its supply and its heat, the worst first.
+fn power(page: &Value) -> &'static str {
+    let is = |name: &str| page.pointer(&format!("/power/{name}")).and_then(Value::as_bool);
+    let words = [
+        ("under_voltage", "under-voltage"),
+        ("throttled", "throttled"),
+        ("under_voltage_seen", "under-voltage before"),
+        ("throttled_seen", "throttled before"),
+    ];
+    match words.into_iter().find(|(name, _)| is(name) == Some(true)) {
+        Some((_, word)) => word,
+        None if is("throttled").is_some() => "good",
+        None => "not told",
     }
 }
 
@@ -189,6 +209,19 @@ mod tests {
         let error = parse(b"HTTP/1.1 404 Not Found\r\n\r\nno").unwrap_err().to_string();
         assert_eq!(error, "the answer is \"HTTP/1.1 404 Not Found\"");
         assert_eq!(parse(b"junk").unwrap_err().to_string(), "the answer is not HTTP");
+    }
+
+    /// The worst of what a board says is told, and silence is not taken for health.
+    #[test]
+    fn supply() {
+        let page = |low: bool, seen: bool| {
+            json!({"power": {"under_voltage": low, "throttled": false,
+            "under_voltage_seen": seen, "throttled_seen": true}})
+        };
+        assert_eq!(power(&page(true, true)), "under-voltage");
+        assert_eq!(power(&page(false, true)), "under-voltage before");
+        assert_eq!(power(&page(false, false)), "throttled before");
+        assert_eq!((power(&json!({"power": null})), power(&json!({}))), ("not told", "not told"));
     }
 
     /// Every broker that any page or the cluster knows has a row, and one of them is the controller.

@@ -45,6 +45,7 @@ pub fn resolve(layers: &Layers, facts: &Facts) -> Outcome {
         memory,
         log_level: read_level(values_ref),
         test_disk: read_test_disk(values_ref),
+        board: String::new(),
         settings: Vec::new(),
         ensemble: Vec::new(),
     };

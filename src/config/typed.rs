@@ -39,6 +39,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// `tern.test.disk`: an emulated disk, for tests.
     pub test_disk: TestDisk,
+    /// What the machine is and which profile it got, for people; filled in by who has asked the machine.
+    pub board: String,
     /// Every key in use with its value in force, as `check-config` and DescribeConfigs show it.
     pub settings: Vec<Setting>,
 }

@@ -113,6 +113,11 @@ impl Engine {
         self.config.node_id
     }
 
+    /// What the machine is, for people; empty when nobody has said.
+    pub fn board(&self) -> &str {
+        &self.config.board
+    }
+
     /// What this node was told.
     pub fn config(&self) -> &Config {
         &self.config

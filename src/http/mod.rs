@@ -74,6 +74,7 @@ impl HttpDoor {
             now,
             node_id: engine.node_id(),
             cluster_id: engine.cluster_id(),
+            board: engine.board(),
             is_ready: engine.is_ready(),
             cluster: engine.view(),
             table: &self.table,
@@ -276,6 +277,7 @@ mod tests {
         let view = View {
             now: Now::default(),
             node_id: NodeId(1),
+            board: "a board",
             cluster_id: "quo\"te",
             is_ready: true,
             cluster: &cluster,

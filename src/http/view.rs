@@ -9,6 +9,8 @@ pub(super) struct View<'a> {
     pub now: Now,
     pub node_id: NodeId,
     pub cluster_id: &'a str,
+    /// What the machine is, for people.
+    pub board: &'a str,
     pub is_ready: bool,
     pub cluster: &'a Cluster,
     pub table: &'a Table,

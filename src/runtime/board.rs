@@ -72,13 +72,56 @@ impl Board {
         Board { model, memory_bytes, profile }
     }
 
+    /// RAM that is free for a new program now; 0 when nobody knows.
+    pub fn free_bytes() -> u64 {
+        let mut system = sysinfo::System::new();
+        system.refresh_memory_specifics(sysinfo::MemoryRefreshKind::nothing().with_ram());
+        system.available_memory()
+    }
+
+    /// What is wrong with `budget_bytes` and the profiles named `named` on this board: an error when the budget can never
+    /// be kept, warnings when something else should be looked at. `free_bytes` is 0 when nobody knows.
+    pub fn judge(&self, budget_bytes: u64, free_bytes: u64, named: &[String]) -> Result<Vec<String>, String> {
+        let size = |bytes: u64| crate::config::Size(bytes as i64);
+        let what = if self.model.is_empty() { "this machine" } else { &self.model };
+        let (budget, memory) = (size(budget_bytes), size(self.memory_bytes));
+        if self.memory_bytes > 0 && budget_bytes > self.memory_bytes {
+            let own = match self.profile {
+                Some(profile) => format!("leave it to the profile {}", profile.name),
+                None => "leave it out, which means 64 MiB".to_owned(),
+            };
+            return Err(format!("memory.budget={budget} does not fit {what}, which has {memory}: lower it, or {own}"));
+        }
+        let mut warnings = Vec::new();
+        let others = named.iter().filter(|name| self.profile.is_none_or(|profile| profile.name != name.as_str()));
+        for name in others.filter(|name| {
+            PROFILES.iter().any(|profile| !profile.model_prefixes.is_empty() && profile.name == name.as_str())
+        }) {
+            let own = self
+                .profile
+                .map_or("no profile of its own".to_owned(), |profile| format!("the profile {}", profile.name));
+            warnings.push(format!("{name}.properties is the profile of another board; {what} with {memory} has {own}"));
+        }
+        if free_bytes > 0 && budget_bytes > free_bytes {
+            warnings.push(format!(
+                "memory.budget={budget} is more than the {} that are free now: stop other programs or lower it, before the \
+                 kernel has to kill somebody",
+                size(free_bytes)
+            ));
+        }
+        Ok(warnings)
+    }
+
     /// One sentence for people.
     pub fn sentence(&self) -> String {
         let model = if self.model.is_empty() { "no board that is known" } else { &self.model };
         let memory = crate::config::Size(self.memory_bytes as i64);
         match self.profile {
             Some(profile) => format!("{model}, {memory}: profile {}", profile.name),
-            None => format!("{model}, {memory}: no profile, defaults"),
+            None if self.model.is_empty() => format!("{model}, {memory}: no profile, defaults"),
+            None => {
+                format!("{model}, {memory}: no profile for this board, defaults; name a file of boards/ that suits it")
+            }
         }
     }
 }
@@ -102,6 +145,23 @@ mod tests {
         assert_eq!(name("", 24_000), None);
         assert_eq!(name("", 0), None);
         assert!(Board::detect().memory_bytes > 0);
+    }
+
+    /// A budget beyond the board is refused, one beyond what is free and a foreign profile are warned of.
+    #[test]
+    fn judged() {
+        let board = Board::new("Raspberry Pi Zero 2 W Rev 1.0".to_owned(), 415 << 20);
+        assert_eq!(board.judge(64 << 20, 200 << 20, &["pi-zero-2w".to_owned()]), Ok(Vec::new()));
+        assert_eq!(
+            board.judge(512 << 20, 200 << 20, &[]).unwrap_err(),
+            "memory.budget=512 MiB does not fit Raspberry Pi Zero 2 W Rev 1.0, which has 415 MiB: lower it, or leave it to \
+             the profile pi-zero-2w"
+        );
+        let warnings = board.judge(256 << 20, 200 << 20, &["pi-5".to_owned(), "server".to_owned()]).unwrap();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].starts_with("pi-5.properties is the profile of another board; Raspberry Pi Zero 2 W"));
+        assert!(warnings[1].starts_with("memory.budget=256 MiB is more than the 200 MiB that are free now"));
+        assert_eq!(Board::new(String::new(), 0).judge(1 << 40, 0, &[]), Ok(Vec::new()));
     }
 
     /// Every profile is accepted without a word, fits its own budget, and asks for nothing that has to be lowered.

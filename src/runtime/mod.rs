@@ -11,11 +11,16 @@ pub mod descriptors;
 pub mod diagnostics;
 pub mod disk;
 mod listen;
+mod names;
 mod out_queue;
 mod peers;
+mod power;
+mod reload;
 mod run;
 mod shell;
 mod signals;
 mod systemd;
 
+pub use names::lookup;
+pub use reload::Read;
 pub use run::{Fault, run};

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
@@ -14,9 +15,10 @@ use super::clock::Clock;
 use super::disk::{Disk, DiskConfig};
 use super::listen::{self, Admission, Bound};
 use super::peers::{self, Peers};
+use super::reload::{Read, Reload};
 use super::shell::{End, Shell};
 use super::signals::Signals;
-use super::systemd;
+use super::{power, systemd};
 use crate::config::Config;
 use crate::effect::{DiskDone, DiskError};
 use crate::limits::KERNEL_SOCKET_BYTES_MAX;
@@ -31,19 +33,33 @@ type Answers = UnboundedReceiver<(Ticket, Result<DiskDone, DiskError>)>;
 #[derive(Debug)]
 pub struct Fault(pub String);
 
-/// Runs a node until it is asked to stop.
-pub fn run(config: Config) -> Result<(), Fault> {
+/// Threads that look up names and read small files of the system, at most, and the stack of each.
+const BLOCKING_THREADS_MAX: usize = 4;
+const BLOCKING_STACK_BYTES: usize = 256 * 1024;
+
+/// A member that finds no majority in this time is up for the service manager all the same: boards are switched on one
+/// by one.
+const WITHOUT_QUORUM: Duration = Duration::from_secs(10);
+
+/// Runs a node until it is asked to stop; `read` reads its configuration again.
+pub fn run(config: Config, read: Read) -> Result<(), Fault> {
     allocator::keep_large_blocks();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_stack_size(BLOCKING_STACK_BYTES)
         .build()
         .map_err(|error| Fault(format!("cannot start the runtime: {error}")))?;
-    LocalSet::new().block_on(&runtime, serve(config))
+    let result = LocalSet::new().block_on(&runtime, serve(config, read));
+    runtime.shutdown_background(); // a name that is being looked up holds nobody up
+    result
 }
 
-async fn serve(config: Config) -> Result<(), Fault> {
-    let mut signals = Signals::new().map_err(|error| Fault(format!("cannot listen to signals: {error}")))?;
+async fn serve(config: Config, read: Read) -> Result<(), Fault> {
+    let reload = Reload::new(&config, read);
+    let mut signals =
+        Signals::new(move || reload.start()).map_err(|error| Fault(format!("cannot listen to signals: {error}")))?;
     let (sender, answers) = unbounded_channel();
     let disk = Disk::start(disk_config(&config), move |ticket, result| {
         let _ = sender.send((ticket, result)); // the receiver is gone only when the process ends
@@ -63,18 +79,32 @@ async fn serve(config: Config) -> Result<(), Fault> {
     spawn_local(pump_answers(shell.clone(), answers));
     spawn_local(close_turns(shell.clone()));
     spawn_local(keep_time(shell.clone()));
+    spawn_local(systemd::feed_watchdog());
+    spawn_local(power::watch());
     shell.borrow_mut().step(Input::Start);
+    let is_member = !ports.is_empty();
     peers::start(&shell, ports);
+    // Whoever asks why the other doors are shut gets an answer.
+    let (status, doors): (Vec<_>, Vec<_>) = bound.into_iter().partition(|bound| bound.listener == Listener::Http);
+    for bound in status {
+        spawn_local(listen::accept(shell.clone(), bound, admission.clone()));
+    }
+    if is_member {
+        spawn_local(ready_without_quorum(shell.clone()));
+    }
 
     tokio::select! {
         _ = until(&shell, Shell::is_ready) => {
             println!("{ready}");
             systemd::notify(systemd::READY);
-            for bound in bound {
+            for bound in doors {
                 spawn_local(listen::accept(shell.clone(), bound, admission.clone()));
             }
         }
-        () = signals.stop_requested() => shell.borrow_mut().step(Input::Stop),
+        () = signals.stop_requested() => {
+            systemd::notify(systemd::STOPPING);
+            shell.borrow_mut().step(Input::Stop);
+        }
         _ = until(&shell, |shell| shell.end().is_some()) => {}
     }
     tokio::select! {
@@ -93,6 +123,15 @@ async fn serve(config: Config) -> Result<(), Fault> {
     match end {
         Some(End::Fatal(sentence)) => Err(Fault(sentence)),
         Some(End::Stopped) | None => Ok(()),
+    }
+}
+
+/// Tells the service manager that a member without a majority is up.
+async fn ready_without_quorum(shell: Rc<RefCell<Shell>>) {
+    tokio::time::sleep(WITHOUT_QUORUM).await;
+    if !shell.borrow().is_ready() {
+        tracing::warn!("no majority of the members answers yet; the doors open when one does");
+        systemd::notify(systemd::READY_WITHOUT_QUORUM);
     }
 }
 

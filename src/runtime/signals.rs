@@ -1,23 +1,25 @@
-//! SIGTERM and SIGINT stop the node cleanly; a second one ends it at once. SIGHUP is said to do nothing.
+//! SIGTERM and SIGINT stop the node cleanly; a second one ends it at once. SIGHUP reads the configuration again.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that a node listens to.
-pub struct Signals {
+pub struct Signals<F> {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    on_hangup: F,
 }
 
-impl Signals {
-    /// Registers the handlers.
-    pub fn new() -> io::Result<Signals> {
+impl<F: FnMut()> Signals<F> {
+    /// Registers the handlers; `on_hangup` must not block.
+    pub fn new(on_hangup: F) -> io::Result<Signals<F>> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            on_hangup,
         })
     }
 
@@ -27,7 +29,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::info!("SIGHUP: nothing to reload, diagnostics go to standard error"),
+                _ = self.hangup.recv() => (self.on_hangup)(),
             }
         }
     }

@@ -121,7 +121,7 @@ pub enum Command {
 }
 
 /// Where the configuration comes from.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ConfigArguments {
     /// Properties files, read in order, later keys win; a file that ends in .env holds variables of containers
     #[arg(value_name = "FILE")]

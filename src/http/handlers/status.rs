@@ -6,7 +6,7 @@ use std::fmt::{Result, Write};
 
 use super::super::view::{View, partitions};
 use crate::memory::allocator;
-use crate::metrics::METRICS;
+use crate::metrics::{METRICS, POWER_CAPPED, POWER_LOW, POWER_SEEN_SHIFT};
 
 /// Writes one object.
 pub(super) fn render(view: &View<'_>, out: &mut dyn Write) -> Result {
@@ -18,10 +18,14 @@ pub(super) fn render(view: &View<'_>, out: &mut dyn Write) -> Result {
     let (up_seconds, version) = (view.now.mono.0 / 1_000_000, env!("CARGO_PKG_VERSION"));
     writeln!(out, ",\n  \"version\": \"{version}\",\n  \"up_seconds\": {up_seconds},")?;
     let sane = METRICS.runtime.clock_sane.get() == 1;
+    out.write_str("  \"board\": ")?;
+    quoted(out, view.board)?;
+    out.write_str(",\n")?;
+    power(out)?;
     writeln!(out, "  \"clock\": {{\"sane\": {sane}, \"wall_ms\": {}}},", view.now.wall.0)?;
     counts(view, out)?;
     connections(out)?;
-    disk(out)?;
+    disk(up_seconds, out)?;
     brokers(view, out)?;
     topics(view, out)?;
     memory(view, out)?;
@@ -79,8 +83,53 @@ fn connections(out: &mut dyn Write) -> Result {
     out.write_str("\n  },\n")
 }
 
-fn disk(out: &mut dyn Write) -> Result {
+/// What the board says of its supply and its heat; `null` when it says nothing.
+fn power(out: &mut dyn Write) -> Result {
+    if METRICS.runtime.power_told.get() == 0 {
+        return out.write_str("  \"power\": null,\n");
+    }
+    let bits = METRICS.runtime.power_bits.get() as u32;
+    let (low, capped) = (bits & POWER_LOW != 0, bits & POWER_CAPPED != 0);
+    let seen = bits >> POWER_SEEN_SHIFT;
+    let (low_seen, capped_seen) = (seen & POWER_LOW != 0, seen & POWER_CAPPED != 0);
+    writeln!(
+        out,
+        "  \"power\": {{\"under_voltage\": {low}, \"throttled\": {capped}, \"under_voltage_seen\": {low_seen}, \
+         \"throttled_seen\": {capped_seen}}},"
+    )
+}
+
+/// How often each block of a usual card can be erased.
+const CARD_ERASURES: u64 = 1000;
+
+/// What a card programs at least for a sync, however few bytes were written before it.
+const CARD_SYNC_BYTES: u64 = 16 * 1024;
+
+/// No estimate is made of less time than this.
+const CARD_SECONDS_MIN: u64 = 600;
+
+/// How many years a card of `size_bytes` lasts at the rate of writing since the start: a rough guide, for a card that
+/// wears evenly. At most 100; `None` when there is too little to go by.
+fn card_years(size_bytes: u64, written_bytes: u64, syncs: u64, up_seconds: u64) -> Option<u64> {
+    const YEAR_SECONDS: u128 = 365 * 86_400;
+    if up_seconds < CARD_SECONDS_MIN || size_bytes == 0 {
+        return None;
+    }
+    let worn = u128::from(written_bytes) + u128::from(syncs) * u128::from(CARD_SYNC_BYTES);
+    let whole = u128::from(size_bytes) * u128::from(CARD_ERASURES);
+    let lasting = whole.saturating_mul(u128::from(up_seconds)).checked_div(worn);
+    let years = lasting.map_or(100, |seconds| seconds / YEAR_SECONDS);
+    Some(years.min(100) as u64)
+}
+
+fn disk(up_seconds: u64, out: &mut dyn Write) -> Result {
     let disk = &METRICS.disk;
+    let size_bytes = u64::try_from(disk.total_bytes.get()).unwrap_or(0);
+    let years = card_years(size_bytes, disk.bytes_written.get(), disk.sync_micros.count(), up_seconds);
+    match years {
+        Some(years) => write!(out, "  \"card_years\": {years},\n")?,
+        None => out.write_str("  \"card_years\": null,\n")?,
+    }
     writeln!(
         out,
         "  \"disk\": {{\"size_bytes\": {}, \"free_bytes\": {}, \"full\": {}, \"syncs\": {}, \"longest_sync_micros\": {}, \
@@ -156,4 +205,21 @@ fn memory(view: &View<'_>, out: &mut dyn Write) -> Result {
         out.write_str("}")?;
     }
     out.write_str("\n    ]\n  }\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A 32 GB card under a megabyte a second lasts a year, one that is left alone for as long as anybody asks; syncs of
+    /// nothing wear it too.
+    #[test]
+    fn card_life() {
+        let day = 86_400;
+        assert_eq!(card_years(32_000_000_000, 1_000_000 * day, 0, day), Some(1));
+        assert_eq!(card_years(32_000_000_000, 0, 0, day), Some(100));
+        assert_eq!(card_years(32_000_000_000, 0, 100 * day, day), Some(0));
+        assert_eq!(card_years(u64::MAX, u64::MAX, u64::MAX, u64::MAX), Some(100));
+        assert_eq!((card_years(1, 1, 1, 60), card_years(0, 1, 1, day)), (None, None));
+    }
 }

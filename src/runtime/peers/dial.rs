@@ -17,6 +17,7 @@ use super::{HANDSHAKE_TIMEOUT, Identity, KEEP_ALIVE, Link, name_of, nonce, prepa
 use crate::metrics::METRICS;
 use crate::node::Input;
 use crate::node::peers::{ACCEPT_BYTES, Dialer, HandshakeError, Sealer};
+use crate::runtime::names;
 use crate::runtime::shell::Shell;
 
 /// Pauses between attempts grow from the first to the last, each drawn from half of it to all of it.
@@ -70,13 +71,13 @@ async fn connect(link: &Link, identity: &Identity) -> Result<(TcpStream, Sealer)
     prove(&mut stream, link, identity).await.map(|sealer| (stream, sealer))
 }
 
-/// All addresses of the name, one after the other.
+/// All addresses of the name, one after the other; looked up anew each time, because boards change theirs.
 async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return TcpStream::connect(SocketAddr::new(address, port)).await;
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("the name {host} leads nowhere"));
-    for address in tokio::net::lookup_host((host, port)).await? {
+    for address in names::lookup_aside(host, port).await? {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

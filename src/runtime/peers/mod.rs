@@ -160,6 +160,13 @@ impl Peers {
 /// The two bound ports.
 pub struct Ports(Vec<(Channel, TcpListener)>);
 
+impl Ports {
+    /// True for a node alone.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// Binds this node's ports: none when it is alone. The error is a sentence.
 pub fn bind(config: &Config) -> Result<Ports, String> {
     let Some(own) = config.ensemble.iter().find(|member| member.id == config.node_id) else {
