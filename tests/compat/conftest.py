@@ -1,13 +1,17 @@
-"""Fixtures: one node a module, and one a test for those who kill it."""
+"""Fixtures: one node a module, and one a test for those who kill it. A module that defines SETTINGS has them in force."""
 
 import pytest
 from node import Node
 
 
+def settings(request):
+    return getattr(request.module, "SETTINGS", [])
+
+
 @pytest.fixture(scope="module")
-def node(tmp_path_factory):
+def node(request, tmp_path_factory):
     """A node that the tests of a module share; it must stop cleanly and have said nothing alarming."""
-    shared = Node(tmp_path_factory.mktemp("node"))
+    shared = Node(tmp_path_factory.mktemp("node"), *settings(request))
     yield shared
     assert shared.stop() == 0, shared.diagnostics()
     assert "panicked" not in shared.diagnostics()
@@ -15,9 +19,9 @@ def node(tmp_path_factory):
 
 
 @pytest.fixture
-def own_node(tmp_path):
+def own_node(request, tmp_path):
     """A node of the test's own."""
-    own = Node(tmp_path)
+    own = Node(tmp_path, *settings(request))
     yield own
     if own.process.poll() is None:
         own.kill()

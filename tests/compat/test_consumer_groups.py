@@ -7,7 +7,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
-from node import Node, eventually
+from node import eventually
 from test_groups import assigned, polled, produce, read, share, topic_of
 
 SETTINGS = [
@@ -16,24 +16,6 @@ SETTINGS = [
     "group.consumer.session.timeout.ms=4000",
     "group.consumer.heartbeat.interval.ms=200",
 ]
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    """A node whose members report often; it must stop cleanly and have said nothing alarming."""
-    shared = Node(tmp_path_factory.mktemp("consumer-groups"), *SETTINGS)
-    yield shared
-    assert shared.stop() == 0, shared.diagnostics()
-    assert "panicked" not in shared.diagnostics()
-    assert "ERROR" not in shared.diagnostics(), shared.diagnostics()
-
-
-@pytest.fixture
-def own_node(tmp_path):
-    own = Node(tmp_path, *SETTINGS)
-    yield own
-    if own.process.poll() is None:
-        own.kill()
 
 
 def member(node, group, topic, **settings):

@@ -14,27 +14,9 @@ import kafka
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from node import Node, eventually
+from node import eventually
 
 SETTINGS = ["group.initial.rebalance.delay.ms=100", "group.min.session.timeout.ms=1000"]
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    """A node that does not wait long for members; it must stop cleanly and have said nothing alarming."""
-    shared = Node(tmp_path_factory.mktemp("groups"), *SETTINGS)
-    yield shared
-    assert shared.stop() == 0, shared.diagnostics()
-    assert "panicked" not in shared.diagnostics()
-    assert "ERROR" not in shared.diagnostics(), shared.diagnostics()
-
-
-@pytest.fixture
-def own_node(tmp_path):
-    own = Node(tmp_path, *SETTINGS)
-    yield own
-    if own.process.poll() is None:
-        own.kill()
 
 
 def topic_of(node, name, partitions=4, messages=0):

@@ -5,21 +5,12 @@ import subprocess
 
 import pytest
 from java_tools import INSTALLED, missing
-from node import Node
 
+SETTINGS = ["group.initial.rebalance.delay.ms=100", "group.min.session.timeout.ms=1000"]
 STEPS = {
     "js": ["codecs", "producers", "groups", "topics"],
     "go": ["codecs", "producers", "groups", "next-groups", "topics", "offsets", "cluster"],
 }
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    """A node that does not wait long for members; it must stop cleanly and have said nothing alarming."""
-    shared = Node(tmp_path_factory.mktemp("others"), "group.initial.rebalance.delay.ms=100", "group.min.session.timeout.ms=1000")
-    yield shared
-    assert shared.stop() == 0, shared.diagnostics()
-    assert "panicked" not in shared.diagnostics() and "ERROR" not in shared.diagnostics(), shared.diagnostics()
 
 
 def program(language):
