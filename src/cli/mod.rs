@@ -16,6 +16,7 @@ mod interrupt;
 pub mod kafka;
 mod load;
 mod moment;
+mod nodes;
 mod place;
 mod produce;
 mod serve;
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => finish(quietly(|| status::run(&arguments))),
         Command::Topic(arguments) => finish(quietly(|| topics::run(&arguments.command))),
         Command::Group(arguments) => finish(quietly(|| groups::run(&arguments.command))),
+        Command::Node(arguments) => finish(quietly(|| nodes::run(&arguments))),
         Command::Produce(arguments) => finish(quietly(|| produce::run(&arguments))),
         Command::Consume(arguments) => finish(quietly(|| consume::run(&arguments))),
         Command::Zk(arguments) => finish(quietly(|| zk::run(&arguments))),

@@ -215,6 +215,7 @@ fn read_zookeeper(
         values.warnings.push(format!("{source}: enforceQuota=false is not used: {why}"));
     }
     ZooKeeperConfig {
+        can_reconfig: values.bool("reconfigEnabled"),
         has_ttl: values.bool("extendedTypesEnabled"),
         sweep_ms: values.int("znode.container.checkIntervalMs") as u64,
         swept_per_minute: values.int("znode.container.maxPerMinute") as u64,

@@ -153,6 +153,8 @@ pub struct ZooKeeperConfig {
     pub super_digest: Option<String>,
     /// `4lw.commands.whitelist`: words with commas between them, `*` for all.
     pub words: String,
+    /// `reconfigEnabled`: clients may change who belongs to the ensemble.
+    pub can_reconfig: bool,
     /// `extendedTypesEnabled`: znodes may have a time to live.
     pub has_ttl: bool,
     /// `znode.container.checkIntervalMs`: between two sweeps.

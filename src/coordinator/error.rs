@@ -36,6 +36,10 @@ pub enum ErrorCode {
     TreeFull,
     /// A hard limit below `/zookeeper/quota` is against it.
     QuotaExceeded,
+    /// Too few of the members that would vote are there and in step.
+    NewConfigNoQuorum,
+    /// The members are being changed already.
+    ReconfigInProgress,
 }
 
 impl ErrorCode {
@@ -56,6 +60,8 @@ impl ErrorCode {
             ErrorCode::InvalidAcl => -114,
             ErrorCode::TreeFull => -1,
             ErrorCode::QuotaExceeded => -125,
+            ErrorCode::NewConfigNoQuorum => -13,
+            ErrorCode::ReconfigInProgress => -14,
         }
     }
 }
@@ -77,6 +83,8 @@ impl std::fmt::Display for ErrorCode {
             ErrorCode::InvalidAcl => "the ACL is not valid",
             ErrorCode::TreeFull => "no room in the tree",
             ErrorCode::QuotaExceeded => "the quota is exceeded",
+            ErrorCode::NewConfigNoQuorum => "too few of the new voters are there and in step",
+            ErrorCode::ReconfigInProgress => "the members are being changed already",
         })
     }
 }

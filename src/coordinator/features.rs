@@ -7,7 +7,7 @@
 //! | level | brings |
 //! |---|---|
 //! | 1 | the first format; a tree that names no level has this one |
-//! | 2 | `Body::RegisterBrokerIn`: which directory a broker's logs are in |
+//! | 2 | `Body::RegisterBrokerIn`: which directory a broker's logs are in; `Body::Reconfig` |
 
 /// The feature's name, for `/feature` and Kafka's own tools.
 pub const NAME: &str = "tern.version";
@@ -18,3 +18,5 @@ pub const LEVEL: u16 = 2;
 
 /// From this level on brokers say which directory their logs are in.
 pub const DIRECTORIES: u16 = 2;
+/// From this level on the members of the ensemble can be changed.
+pub const RECONFIG: u16 = 2;

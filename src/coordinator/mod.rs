@@ -10,6 +10,7 @@ pub mod builders;
 pub mod cluster;
 mod error;
 pub mod features;
+pub mod members;
 #[cfg(test)]
 mod model_test;
 mod path;
@@ -38,7 +39,7 @@ pub use sessions::{Session, Sessions};
 pub use snapshot::{OVERLAY_BYTES_MAX, Restore, RestoreError};
 pub use stat::Stat;
 pub use tree::{Owner, Tree, TreeLimits, Znode};
-pub use txn::{Body, By, CreateMode, Op, OpResult, Outcome, TXN_VERSION, Txn, TxnError, TxnResult};
+pub use txn::{Body, By, CreateMode, Op, OpResult, Outcome, TXN_VERSION, Txn, TxnError, TxnResult, Verdict};
 
 use crate::limits::BURIED_AT_ONCE_MAX;
 use crate::types::{NodeId, SessionId, Term, Timestamp, Zxid};

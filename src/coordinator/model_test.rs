@@ -71,7 +71,10 @@ impl Model {
                 .map(|(i, op)| self.op(zxid, time, &txn.by, op).map_err(|code| (i, code)))
                 .collect::<Result<_, _>>()
                 .map(Outcome::Multi),
-            Body::RegisterBroker { .. } | Body::RegisterBrokerIn { .. } | Body::MoveSession { .. } => unreachable!(),
+            Body::RegisterBroker { .. }
+            | Body::RegisterBrokerIn { .. }
+            | Body::Reconfig { .. }
+            | Body::MoveSession { .. } => unreachable!(),
         };
         outcome.map_err(|(failed_op, code)| {
             if let Some(before) = before {

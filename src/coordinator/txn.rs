@@ -61,6 +61,22 @@ pub enum Body {
     /// `RegisterBroker` that also says which directory the broker's logs are in (`features::DIRECTORIES`). When that is
     /// another one than before, the old logs are gone: the broker leaves every ISR.
     RegisterBrokerIn { broker: NodeId, session: SessionId, timeout_ms: u32, registration: Vec<u8>, directory: String },
+    /// The members of the ensemble change (`features::RECONFIG`); see `members::Wish`. `from` is the version that they
+    /// must have, -1 for any.
+    Reconfig { joining: Option<String>, leaving: Option<String>, members: Option<String>, from: i64, verdict: Verdict },
+}
+
+/// What the leader, who alone knows who is there and in step, says of a `Reconfig` when it proposes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Nothing: it was not proposed yet.
+    Open,
+    /// It may be done.
+    Accepted,
+    /// The change before it is not complete.
+    InProgress,
+    /// Too few of those who would vote are there and in step.
+    NoQuorum,
 }
 
 /// One operation on one znode. The order of variants is the stored format: append only.
@@ -138,6 +154,8 @@ pub enum Outcome {
     One(OpResult),
     /// One result an operation, in order.
     Multi(Vec<OpResult>),
+    /// The members are these, as `/zookeeper/config` says.
+    Reconfigured { data: Vec<u8>, stat: Stat },
     /// The broker is registered; its epoch is the czxid of the registration. These partitions got a new leader epoch.
     BrokerRegistered {
         epoch: Zxid,

@@ -1,8 +1,5 @@
 //! Who belongs to the ensemble: `/zookeeper/config`, which the first leader writes from its files and which counts from
 //! then on; the quorum and the shell's connections follow it. And how a member leaves at a clean stop.
-//!
-//! The znode's data is what ZooKeeper's own tools expect: `server.N=HOST:2888:3888:participant|observer[;CLIENTPORT]`, one
-//! a line, and `version=` with a number.
 
 use std::collections::BTreeMap;
 
@@ -10,52 +7,13 @@ use super::peers::addresses;
 use super::proposals::Purpose;
 use super::{Engine, Phase};
 use crate::config::{Config, Member};
+use crate::coordinator::members::{CONFIG_PATH, members_of, render};
 use crate::coordinator::{Body, By, Changes, Op, Tree, Txn};
 use crate::effect::Effects;
-use crate::limits::MEMBERS_MAX;
 use crate::types::{NodeId, Now};
-
-/// Where ZooKeeper keeps its dynamic configuration.
-pub const CONFIG_PATH: &str = "/zookeeper/config";
 
 /// How long a clean stop waits for others to take over.
 const LEAVING_MS_MAX: u64 = 3000;
-
-/// The members that the tree names, in order; empty when it names none.
-pub fn members_of(tree: &Tree) -> Vec<Member> {
-    let data = tree.get(CONFIG_PATH).and_then(|znode| znode.data().map(<[u8]>::to_vec)).unwrap_or_default();
-    parse(&String::from_utf8_lossy(&data))
-}
-
-/// Lines that say nothing about a member are passed over.
-pub fn parse(text: &str) -> Vec<Member> {
-    let mut members: Vec<Member> = Vec::new();
-    for line in text.lines().take(4 * MEMBERS_MAX) {
-        let member =
-            line.trim().strip_prefix("server.").and_then(|rest| rest.split_once('=')).and_then(|(id, rest)| {
-                let id = id.parse::<i32>().ok().filter(|id| (0..i32::MAX).contains(id))?;
-                Member::parse(NodeId(id), rest.trim())
-            });
-        if let Some(member) = member
-            && members.len() < MEMBERS_MAX
-            && members.iter().all(|other| other.id != member.id)
-        {
-            members.push(member);
-        }
-    }
-    members.sort_by_key(|member| member.id);
-    members
-}
-
-/// The znode's data for these members.
-pub fn render(members: &[Member], version: u64) -> String {
-    let mut text = String::new();
-    for member in members {
-        text.push_str(&format!("server.{}={}\n", member.id, member.line()));
-    }
-    text.push_str(&format!("version={version:x}"));
-    text
-}
 
 /// The first leader of an ensemble writes its files' members down.
 pub(super) fn write_down(tree: &Tree, config: &Config) -> Option<Txn> {
@@ -67,10 +25,25 @@ pub(super) fn write_down(tree: &Tree, config: &Config) -> Option<Txn> {
 }
 
 impl Engine {
+    /// The members of the ensemble, as far as this node knows: those of the tree, before that those of its files.
+    pub fn members(&self) -> &[Member] {
+        if self.known_members.is_empty() { &self.config.ensemble } else { &self.known_members }
+    }
+
     /// Connections to those that the files name, before the tree is known.
     pub(super) fn dial_configured(&mut self, fx: &mut Effects) {
         if self.is_ensemble() {
             self.peers.dial(addresses(self.config.node_id, &self.config.ensemble), fx);
+        }
+    }
+
+    /// Those of this node's own tree, which may be old, and those that only the files name: one of them knows more.
+    fn dial_recovered(&mut self, known: &[Member], fx: &mut Effects) {
+        if self.metadata.is_recovered() && !self.follows_tree {
+            let is_new = |member: &&Member| known.iter().all(|other| other.id != member.id);
+            let members: Vec<Member> =
+                known.iter().chain(self.config.ensemble.iter().filter(is_new)).cloned().collect();
+            self.peers.dial(addresses(self.config.node_id, &members), fx);
         }
     }
 
@@ -87,7 +60,7 @@ impl Engine {
         }
         let members = members_of(self.metadata.coordinator().tree());
         if members.is_empty() || !self.metadata.is_caught_up() {
-            return;
+            return self.dial_recovered(&members, fx);
         }
         self.follows_tree = true;
         if members != self.known_members {
@@ -153,21 +126,5 @@ impl Engine {
         if self.has_said_farewell || is_overdue {
             self.stop_rooms(now, fx);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is rendered is read again; foreign lines, doubles and nonsense are passed over.
-    #[test]
-    fn round_trip() {
-        let text = "server.1=a:2888:3888:participant;2181\nserver.3=[::1]:2:3:observer\nversion=1f";
-        let members = parse(text);
-        assert_eq!(members.len(), 2);
-        assert_eq!((members[0].id, members[1].is_observer), (NodeId(1), true));
-        assert_eq!(render(&members, 0x1f), text);
-        assert_eq!(parse("server.x=a:1:2\nserver.-1=a:1:2\nserver.1=a\nb=c\nserver.2=b:1:2\nserver.2=c:1:2").len(), 1);
     }
 }

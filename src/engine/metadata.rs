@@ -14,7 +14,8 @@ use super::forwarding::Forwarding;
 use super::peers::{EngineMessage, Refusal, lines_crc, wrap};
 use super::{ProposeError, Waiter};
 use crate::config::Config;
-use crate::coordinator::{Change, Changes, Coordinator, Outcome, Restore, TreeLimits, Txn, TxnResult};
+use crate::coordinator::members::{Wish, changed, members_of};
+use crate::coordinator::{Body, Change, Changes, Coordinator, Outcome, Restore, TreeLimits, Txn, TxnResult, Verdict};
 use crate::effect::{Channel, DiskDone, DiskError, Effect, Effects};
 use crate::limits::{APPLIED_PER_TURN_MAX, BURIED_AT_ONCE_MAX, QUORUM_LOG_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 use crate::memory::Account;
@@ -159,6 +160,11 @@ impl Metadata {
     /// True once this node has applied everything that was committed at some moment of this life.
     pub fn is_caught_up(&self) -> bool {
         self.is_caught_up || self.is_leading()
+    }
+
+    /// True once this node's own disk is read; others may know more.
+    pub fn is_recovered(&self) -> bool {
+        self.is_recovered
     }
 
     /// True once after a snapshot of another member has taken the place of the tree: what changed is not known.
@@ -311,6 +317,7 @@ impl Metadata {
     fn forward(&mut self, now: Now, txn: &Txn, token: u64) -> Result<(), ProposeError> {
         let term = self.quorum.term();
         let leader = self.quorum.leader().filter(|leader| *leader != self.node).ok_or(ProposeError::Unavailable)?;
+        let is_judged = matches!(txn.body, Body::Reconfig { .. });
         let txn = txn.encode();
         if txn.len() + HEADER_BYTES > quorum::ENTRY_BYTES_MAX {
             return Err(ProposeError::TooLarge);
@@ -319,8 +326,33 @@ impl Metadata {
         self.give_up(lost);
         let sequence = self.forwarding.send(now, token);
         METRICS.peers.forwarded.inc();
-        self.say(leader, EngineMessage::Forward { term: term.0, life: self.forwarding.life, sequence, txn });
+        let (term, life) = (term.0, self.forwarding.life);
+        self.say(
+            leader,
+            match is_judged {
+                true => EngineMessage::Judge { term, life, sequence, txn },
+                false => EngineMessage::Forward { term, life, sequence, txn },
+            },
+        );
         Ok(())
+    }
+
+    /// The transaction with what only a leader can say of it.
+    pub fn judged(&self, now: Now, txn: &Txn) -> Txn {
+        let mut txn = txn.clone();
+        if let Body::Reconfig { joining, leaving, members, verdict, .. } = &mut txn.body {
+            let wish = Wish { joining: joining.as_deref(), leaving: leaving.as_deref(), members: members.as_deref() };
+            let voters = changed(&members_of(self.coordinator.tree()), wish).map(|after| {
+                let voters = after.iter().filter(|member| !member.is_observer);
+                voters.map(|member| member.id).collect::<Vec<_>>()
+            });
+            *verdict = match voters {
+                _ if self.quorum.is_changing(now) => Verdict::InProgress,
+                Ok(voters) if !self.quorum.has_majority_of(now, &voters) => Verdict::NoQuorum,
+                Ok(_) | Err(_) => Verdict::Accepted, // what is wrong with the wish, all members find when they apply it
+            };
+        }
+        txn
     }
 
     /// Looks whom writes go to now, and asks for what was committed before this member came.
@@ -362,7 +394,8 @@ impl Metadata {
         if !self.quorum.is_leader() && self.is_ensemble {
             return self.forward(now, txn, token);
         }
-        let proposed = self.quorum.propose(txn.encode_onto(header(VERSION, now)));
+        let judged = matches!(txn.body, Body::Reconfig { .. }).then(|| self.judged(now, txn));
+        let proposed = self.quorum.propose(judged.as_ref().unwrap_or(txn).encode_onto(header(VERSION, now)));
         let proposal = proposed.map_err(|error| match error {
             quorum::ProposeError::NotLeader => ProposeError::Unavailable,
             quorum::ProposeError::Busy => ProposeError::Busy,

@@ -46,6 +46,8 @@ pub use crate::broker::{
 pub use crate::coordinator::ErrorCode as TreeError;
 pub use crate::coordinator::builders::ElectionError;
 pub use crate::coordinator::cluster;
+pub use crate::coordinator::features;
+pub use crate::coordinator::members::CONFIG_PATH;
 pub use crate::coordinator::{Cluster, PartitionState, Topic, Tree, Txn, TxnResult};
 pub use crate::effect::DiskSpace;
 pub use crate::quorum::{Described as QuorumState, MemberState as QuorumMember};
@@ -145,7 +147,7 @@ impl Engine {
 
     /// Where the members of the ensemble listen for each other: node, host, port. None of a node alone.
     pub fn quorum_endpoints(&self) -> impl Iterator<Item = (NodeId, &str, u16)> {
-        self.config.ensemble.iter().map(|member| (member.id, member.host.as_str(), member.quorum_port))
+        self.members().iter().map(|member| (member.id, member.host.as_str(), member.quorum_port))
     }
 
     /// The idempotent producers that a partition remembers.

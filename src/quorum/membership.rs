@@ -75,6 +75,21 @@ impl Quorum {
             .map(|id| (RemoveNode, id))
     }
 
+    /// True while the members are on their way to what was wanted last, and get nearer.
+    pub fn is_changing(&self, now: Now) -> bool {
+        match &self.stage {
+            Stage::Running(raw) => raw.raft.has_pending_conf() || self.next_change(now).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether a majority of these is there and in step with this leader.
+    pub fn has_majority_of(&self, now: Now, voters: &[NodeId]) -> bool {
+        let is_in_step =
+            |node: &&NodeId| self.present(now, **node).is_some_and(|id| id == self.state.me || self.has_caught_up(id));
+        voters.iter().filter(is_in_step).count() > voters.len() / 2
+    }
+
     fn has_caught_up(&self, id: u64) -> bool {
         let Stage::Running(raw) = &self.stage else { return false };
         let progress = raw.raft.prs().get(id);

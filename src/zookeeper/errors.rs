@@ -14,6 +14,8 @@ impl Code {
     pub const MARSHALLING_ERROR: Code = Code(-5);
     pub const UNIMPLEMENTED: Code = Code(-6);
     pub const BAD_ARGUMENTS: Code = Code(-8);
+    pub const NEW_CONFIG_NO_QUORUM: Code = Code(-13);
+    pub const RECONFIG_IN_PROGRESS: Code = Code(-14);
     pub const NO_NODE: Code = Code(-101);
     pub const NO_AUTH: Code = Code(-102);
     pub const BAD_VERSION: Code = Code(-103);
@@ -46,6 +48,8 @@ impl std::fmt::Display for Code {
             -5 => "the server cannot read the request",
             -6 => "the server does not know this operation",
             -8 => "an argument is not valid",
+            -13 => "too few of the members that would vote are there and in step",
+            -14 => "the members are being changed already",
             -101 => "the node does not exist",
             -102 => "permission denied",
             -103 => "the version has changed",
@@ -58,7 +62,7 @@ impl std::fmt::Display for Code {
             -118 => "the session has moved to another connection",
             -119 => "the server has no quorum and serves reads only",
             -121 => "there is no such watch",
-            -123 => "the membership cannot be changed by clients",
+            -123 => "the members cannot be changed by clients, because of reconfigEnabled=false",
             -125 => "the quota is used up",
             code => return write!(f, "error {code}"),
         })
@@ -88,6 +92,8 @@ mod tests {
             ErrorCode::SessionExpired,
             ErrorCode::InvalidAcl,
             ErrorCode::TreeFull,
+            ErrorCode::NewConfigNoQuorum,
+            ErrorCode::ReconfigInProgress,
         ] {
             assert!(!Code::from(error).to_string().starts_with("error "), "{error:?}");
         }

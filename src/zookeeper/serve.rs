@@ -196,6 +196,12 @@ impl Shared {
         }
         let planned = match &request {
             Ok(Request::Create(Opcode::CreateTtl, _)) if !self.settings.has_ttl => Err(Code::UNIMPLEMENTED),
+            Ok(request @ Request::Reconfig { .. }) => {
+                match handlers::refusal(engine, &self.settings, &connection.identities) {
+                    Some(code) => Err(code),
+                    None => handlers::transaction(request),
+                }
+            }
             Ok(request) => handlers::transaction(request),
             Err(DecodeError::Malformed | DecodeError::UnknownOpcode(_)) => Err(Code::MARSHALLING_ERROR),
         };

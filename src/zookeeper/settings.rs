@@ -21,6 +21,8 @@ pub struct Settings {
     pub words: Whitelist,
     /// `extendedTypesEnabled`: znodes may have a time to live.
     pub has_ttl: bool,
+    /// `reconfigEnabled`: clients may change who belongs to the ensemble.
+    pub can_reconfig: bool,
 }
 
 impl Settings {
@@ -35,6 +37,7 @@ impl Settings {
             connections_per_address_max: zookeeper.connections_per_address_max,
             super_digest: zookeeper.super_digest.clone(),
             has_ttl: zookeeper.has_ttl,
+            can_reconfig: zookeeper.can_reconfig,
             words: Whitelist::parse(&zookeeper.words).0,
         }
     }

@@ -1,6 +1,7 @@
 //! The tree of commands: names, options, help and examples. What they do lies in one file or directory each.
 
 mod group;
+mod node;
 mod records;
 mod topic;
 mod zk;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use super::{bench, completions, demo};
 
 pub use group::{GroupArguments, GroupCommand, ResetGroup};
+pub use node::{NodeArguments, NodeCommand};
 pub use records::{Compression, ConsumeArguments, InputFormat, ProduceArguments};
 pub use topic::{AlterTopic, CreateTopic, TopicArguments, TopicCommand};
 pub use zk::{ZkArguments, ZkCommand, ZkCreate, ZkLine, ZkLineCommand, ZkServer, ZkSet, ZkTask};
@@ -70,6 +72,13 @@ pub enum Command {
   tern group reset dashboard --topic readings --to-earliest --execute
   tern group delete dashboard")]
     Group(GroupArguments),
+    /// List, add, remove and replace the members of an ensemble
+    #[command(after_help = "Examples:
+  tern node list
+  tern node add server.4=board4:2888:3888
+  tern node remove 3
+  tern node replace 2")]
+    Node(NodeArguments),
     /// Append lines of standard input to a topic; each is on disk when the command ends
     #[command(after_help = "Examples:
   echo hello | tern produce notes

@@ -56,6 +56,14 @@ fn body(body: &Body) -> String {
         Body::RegisterBrokerIn { broker, session, directory, .. } => {
             format!("register broker {broker} with session {:#x} and the logs in directory {directory}", session.0)
         }
+        Body::Reconfig { joining, leaving, members, from, verdict } => {
+            let list = |name: &str, list: &Option<String>| match list {
+                Some(list) => format!(" {name} {}", list.escape_debug()),
+                None => String::new(),
+            };
+            let what = [list("joining", joining), list("leaving", leaving), list("members", members)].concat();
+            format!("reconfig{what} from version {from:x}, {verdict:?}")
+        }
     }
 }
 

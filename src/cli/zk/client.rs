@@ -377,6 +377,9 @@ fn check(code: i32, what: &str) -> io::Result<()> {
         Code::NOT_EMPTY => "; -R deletes them as well",
         Code::NO_AUTH => "; --auth SCHEME:TEXT shows who you are, tern zk acl who may do what",
         Code::BAD_VERSION => "; tern zk stat shows it",
+        Code::NEW_CONFIG_NO_QUORUM => "; start the members that are down, tern node list shows them",
+        Code::RECONFIG_IN_PROGRESS => "; tern node list shows who is on the way",
+        Code::UNIMPLEMENTED => "; not all members run a version that can do this",
         _ => "",
     };
     Err(io::Error::other(Refused { code, sentence: format!("{what}: {code}{advice}") }))

@@ -153,7 +153,6 @@ pub(super) const KEYS: &[Key] = &[
     no("skipACL", ACL),
     no("admin.*", "status is served by http.listener under /status"),
     no("metricsProvider.*", METRICS),
-    no("reconfigEnabled", "the membership is that of the server.N lines"),
     no("dynamicConfigFile", "server.N lines are read from the files on the command line only"),
     no("standaloneEnabled", "without server.N lines one node runs alone"),
     no("electionAlg", QUORUM),

@@ -103,6 +103,12 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "another name of DigestAuthenticationProvider.superDigest",
     ),
+    key(
+        "reconfigEnabled",
+        Kind::Bool,
+        "true",
+        "ZooKeeper clients may change the ensemble's members; with a super digest, those who may write /zookeeper/config",
+    ),
     key("extendedTypesEnabled", Kind::Bool, "true", "znodes may have a time to live"),
     key("enforceQuota", Kind::Bool, "true", "hard limits under /zookeeper/quota bind ZooKeeper clients"),
     key(

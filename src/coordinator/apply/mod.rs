@@ -6,12 +6,14 @@ mod create;
 mod delete;
 mod guard;
 mod quota;
+mod reconfig;
 mod register_broker;
 mod session;
 mod set_acl;
 mod set_data;
 
 use super::acl::{self, Acl, Id};
+use super::members::Wish;
 use super::sessions::{Session, Sessions};
 use super::tree::{Index, Tree};
 use super::txn::{Body, By, Op, OpResult, Outcome, Txn, TxnError};
@@ -49,6 +51,11 @@ impl Apply<'_> {
             }
             Body::RegisterBrokerIn { broker, session, timeout_ms, registration, directory } => {
                 self.register_broker(broker, session, timeout_ms, &registration, Some(&directory)).map_err(single)
+            }
+            Body::Reconfig { joining, leaving, members, from, verdict } => {
+                let wish =
+                    Wish { joining: joining.as_deref(), leaving: leaving.as_deref(), members: members.as_deref() };
+                self.reconfig(&by, wish, from, verdict).map_err(single)
             }
         }
     }

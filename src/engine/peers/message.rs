@@ -26,6 +26,8 @@ pub(in crate::engine) enum EngineMessage {
     Touch { broker: SessionId, sent_micros: u64, clients: Vec<SessionId> },
     /// The leader has taken note of a `Touch`.
     Touched { sent_micros: u64 },
+    /// `Forward` of a transaction on which the leader has to say something first (`features::RECONFIG`).
+    Judge { term: u64, life: u64, sequence: u64, txn: Vec<u8> },
 }
 
 /// Why something was not proposed.
@@ -68,6 +70,7 @@ mod tests {
             EngineMessage::NotForwarded { life: 1, sequence: 2, why: Refusal::Busy },
             EngineMessage::Touch { broker: SessionId(-5), sent_micros: 7, clients: vec![SessionId(9)] },
             EngineMessage::Touched { sent_micros: 7 },
+            EngineMessage::Judge { term: 3, life: 2, sequence: 1, txn: vec![1] },
         ] {
             let bytes = message.encode();
             assert_eq!(bytes[0], ROOM_ENGINE);

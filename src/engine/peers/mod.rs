@@ -187,6 +187,12 @@ impl Engine {
             EngineMessage::Forward { term, life, sequence, txn } => {
                 self.metadata.forwarded(now, from, term, (life, sequence), &txn);
             }
+            EngineMessage::Judge { term, life, sequence, txn } => {
+                if let Ok(txn) = Txn::decode(&txn) {
+                    let txn = self.metadata.judged(now, &txn).encode();
+                    self.metadata.forwarded(now, from, term, (life, sequence), &txn);
+                }
+            }
             EngineMessage::NotForwarded { life, sequence, why } => self.metadata.not_forwarded(life, sequence, why),
             EngineMessage::Touch { broker, sent_micros, clients } => {
                 self.touched(now, from, broker, sent_micros, &clients);

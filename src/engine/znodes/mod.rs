@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 pub use crate::coordinator::acl::{self, Acl, Id, permits};
 pub use crate::coordinator::{
     Body, By, CreateMode, ErrorCode, NodeChange, NodeChangeKind, Op, OpResult, Outcome, Owner, Session, SessionChange,
-    Sessions, Stat, TxnError, Znode,
+    Sessions, Stat, TxnError, Verdict, Znode,
 };
 use expiry::Expiry;
 pub use sessions::PASSWORD_BYTES;

@@ -93,11 +93,16 @@ fn replica(quorum: &QuorumState, member: &QuorumMember, now: Timestamp) -> Quoru
     let time = if Some(member.node) == quorum.leader { now } else { Timestamp(-1) };
     QuorumReplicaState {
         replica_id: member.node,
-        replica_directory_id: TopicId::ZERO,
+        replica_directory_id: directory(member.raft_id),
         log_end_offset: member.last_entry.map_or(Offset(-1), offset),
         last_fetch_timestamp: time,
         last_caught_up_timestamp: time,
     }
+}
+
+/// The incarnation of a member's disk, which tells a replaced one from the one before.
+fn directory(raft_id: u64) -> TopicId {
+    TopicId(u128::from(raft_id >> 32).to_be_bytes())
 }
 
 /// Entries are numbered from 1: the offset after the last one.

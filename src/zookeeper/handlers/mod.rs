@@ -15,12 +15,14 @@ mod get_data;
 mod get_ephemerals;
 mod multi;
 mod multi_read;
+mod reconfig;
 mod remove_watches;
 mod set_watches;
 mod who_am_i;
 mod write_replies;
 
 pub use auth::{Authenticated, authenticate, digest};
+pub use reconfig::refusal;
 pub use write_replies::write_reply;
 
 use super::codec::{Opcode, Request};
@@ -173,8 +175,9 @@ pub fn transaction(request: &Request<'_>) -> Result<Body, Code> {
         // What servers ask of each other: refused as ZooKeeper refuses what is not well-formed.
         Request::Internal(Opcode::DeleteContainer) => Err(Code::BAD_ARGUMENTS),
         Request::Internal(_) => Err(Code::MARSHALLING_ERROR),
-        // The membership is that of the `server.N` lines: ZooKeeper's answer when `reconfigEnabled` is not set.
-        Request::Reconfig { .. } => Err(Code::RECONFIG_DISABLED),
+        Request::Reconfig { joining, leaving, members, config_id } => {
+            Ok(reconfig::body(*joining, *leaving, *members, *config_id))
+        }
         other => operation(other).map(Body::One),
     }
 }

@@ -1,7 +1,9 @@
 //! What a client reads of its write, once it is decided.
 
 use crate::engine::znodes::{ErrorCode, OpResult, Outcome, TxnError};
-use crate::zookeeper::codec::{Opcode, encode_results, put_error_result, put_result_end, put_stat, put_text};
+use crate::zookeeper::codec::{
+    Opcode, encode_results, put_buffer, put_error_result, put_result_end, put_stat, put_text,
+};
 use crate::zookeeper::errors::Code;
 
 /// Appends the body; the code for the header is returned. `opcodes` are those of a multi's operations.
@@ -10,6 +12,11 @@ pub fn write_reply(out: &mut Vec<u8>, opcode: Opcode, opcodes: &[Opcode], outcom
         Ok(Outcome::One(result)) => single(out, opcode, result),
         Ok(Outcome::Multi(results)) => {
             encode_results(out, opcodes.iter().copied(), results.iter());
+            Code::OK
+        }
+        Ok(Outcome::Reconfigured { data, stat }) => {
+            put_buffer(out, Some(data));
+            put_stat(out, stat);
             Code::OK
         }
         Ok(_) => Code::OK,

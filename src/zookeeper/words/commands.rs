@@ -136,9 +136,8 @@ impl Around<'_> {
 
     fn voting_view(&self, object: &mut Json<'_>) -> Result {
         let mut members = object.inner("current_config")?;
-        for member in &self.engine.config().ensemble {
-            let (host, data, quorum) = (&member.host, member.data_port, member.quorum_port);
-            members.text(&member.id.to_string(), &format!("{host}:{data}:{quorum}:participant"))?;
+        for member in self.engine.members() {
+            members.text(&member.id.to_string(), &member.line())?;
         }
         members.end()
     }

@@ -21,10 +21,11 @@ impl Around<'_> {
             return Ok(());
         }
         writeln!(out, "initLimit={}\nsyncLimit={}", zookeeper.init_limit_ticks, zookeeper.sync_limit_ticks)?;
-        writeln!(out, "electionAlg=3\npeerType=0\nmembership: ")?;
-        for member in &config.ensemble {
-            let (host, data, quorum) = (&member.host, member.data_port, member.quorum_port);
-            writeln!(out, "server.{}={host}:{data}:{quorum}:participant", member.id)?;
+        let members = self.engine.members();
+        let is_observer = members.iter().any(|member| member.id == config.node_id && member.is_observer);
+        writeln!(out, "electionAlg=3\npeerType={}\nmembership: ", is_observer as u8)?;
+        for member in members {
+            writeln!(out, "server.{}={}", member.id, member.line())?;
         }
         Ok(())
     }
