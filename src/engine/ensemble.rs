@@ -9,7 +9,7 @@ use super::{Engine, Phase};
 use crate::config::{Config, Member};
 use crate::coordinator::members::{CONFIG_PATH, members_of, render};
 use crate::coordinator::{Body, By, Changes, Op, Tree, Txn};
-use crate::effect::Effects;
+use crate::effect::{Effect, Effects};
 use crate::types::{NodeId, Now};
 
 /// How long a clean stop waits for others to take over.
@@ -53,6 +53,7 @@ impl Engine {
             return;
         }
         self.measure_quorum();
+        self.end_when_removed(fx);
         let is_changed = self.metadata.take_membership_changed() && self.metadata.is_caught_up()
             || changes.nodes.iter().any(|change| change.path == CONFIG_PATH);
         if !is_changed && self.follows_tree {
@@ -63,13 +64,38 @@ impl Engine {
             return self.dial_recovered(&members, fx);
         }
         self.follows_tree = true;
+        // Who goes is reached until the quorum has let it go: it may take its vote to decide that.
+        let in_quorum = self.metadata.quorum().members();
+        let is_leaving =
+            |member: &&Member| in_quorum.contains_key(&member.id) && members.iter().all(|other| other.id != member.id);
+        let mut reached = members.clone();
+        for member in self.known_members.iter().chain(&self.leaving).chain(&self.config.ensemble).filter(is_leaving) {
+            if reached.iter().all(|other| other.id != member.id) {
+                reached.push(member.clone());
+            }
+        }
+        self.leaving = reached.iter().skip(members.len()).cloned().collect();
+        self.peers.dial(addresses(self.config.node_id, &reached), fx);
         if members != self.known_members {
             self.warn_of_files(&members);
             let wanted: BTreeMap<NodeId, bool> =
                 members.iter().map(|member| (member.id, !member.is_observer)).collect();
             self.metadata.set_members(wanted);
-            self.peers.dial(addresses(self.config.node_id, &members), fx);
             self.known_members = members;
+        }
+    }
+
+    /// The tree does not name this node any more, and nobody speaks to it: the quorum has let it go.
+    fn end_when_removed(&self, fx: &mut Effects) {
+        let node = self.config.node_id;
+        let is_named = self.known_members.is_empty() || self.known_members.iter().any(|member| member.id == node);
+        if !is_named && self.metadata.quorum().leader().is_none() {
+            fx.push(Effect::Fatal {
+                sentence: format!(
+                    "server {node} was removed from the ensemble: to bring it back, empty its dataDir and log.dirs and \
+                     add it again (tern node add)"
+                ),
+            });
         }
     }
 

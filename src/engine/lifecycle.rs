@@ -96,6 +96,7 @@ impl Engine {
             leaving_until: None,
             has_said_farewell: false,
             known_members: Vec::new(),
+            leaving: Vec::new(),
             follows_tree: false,
             sweep,
             completions: Default::default(),

@@ -666,8 +666,8 @@ fn tell_lost(result: &TxnResult) {
     let Some((topic, index)) = lost.first() else { return };
     tracing::error!(
         "a broker came back with empty log.dirs and was the last in sync of {} partitions ({topic}-{index} is one): they \
-         stay offline; bring its disk back, or accept the loss by an unclean election (ElectLeaders, or \
-         unclean.leader.election.enable=true)",
+         stay offline until an unclean election (ElectLeaders, or unclean.leader.election.enable=true), which loses what \
+         only the old disk had",
         lost.len()
     );
 }

@@ -104,6 +104,8 @@ pub struct Engine {
     has_said_farewell: bool,
     /// The members that the tree names, once it is followed.
     known_members: Vec<crate::config::Member>,
+    /// Those that it names no more and the quorum still counts.
+    leaving: Vec<crate::config::Member>,
     follows_tree: bool,
     sweep: Sweep,
     completions: VecDeque<(Waiter, Completion)>,

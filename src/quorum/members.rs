@@ -140,7 +140,10 @@ impl Quorum {
         let is_foreign = !ours.is_empty() && !theirs.is_empty() && ours != theirs;
         let is_asking = hello.is_asking || !hello.is_formed && self.is_settled();
         let is_told = self.peers.get(&from).is_some_and(|known| known.is_told && known.hello == hello);
-        self.peers.insert(from, Peer { hello, heard: now.mono, is_foreign, is_told, rival: None });
+        // Two boards with one number take turns: the one that was first does not make the other one a stranger again.
+        let rival = self.peers.get(&from).filter(|known| known.hello.raft_id == hello.raft_id);
+        let rival = rival.and_then(|known| known.rival);
+        self.peers.insert(from, Peer { hello, heard: now.mono, is_foreign, is_told, rival });
         if is_foreign {
             return self.is_of_another_cluster(from);
         }
@@ -187,11 +190,12 @@ impl Quorum {
              (numbers, ports and roles)"
         );
         let is_told = std::mem::replace(&mut peer.is_told, true);
+        let is_formed = peer.hello.is_formed;
         if is_forming && !peer.hello.is_formed && different >= self.majority() {
             return self.fail(sentence);
         }
         if !is_told {
-            self.warn(if is_forming {
+            self.warn(if is_forming && !is_formed {
                 format!("{sentence}; the ensemble is not formed before")
             } else {
                 format!("{sentence}; the membership in the tree counts")

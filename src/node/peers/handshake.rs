@@ -49,6 +49,8 @@ pub enum Refusal {
     WrongAddress,
     /// The dialer has the acceptor's own number.
     DuplicateId,
+    /// Another board with the dialer's number is connected.
+    NumberTaken,
 }
 
 /// Why there is no connection.
@@ -90,6 +92,22 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+impl std::fmt::Display for Refusal {
+    /// As the side that turns a member away sees it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Refusal::UnknownMember => "no member has its number: tern node add takes a board in",
+            Refusal::WrongAddress => {
+                "it was looking for another member: compare the server lines of all members, and their myid files"
+            }
+            Refusal::DuplicateId => "it has this node's own number: each member needs its own myid",
+            Refusal::NumberTaken => {
+                "another board with its number is connected already: stop one of the two, or give it a myid of its own"
+            }
+        })
+    }
+}
+
 impl std::fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -113,6 +131,10 @@ impl std::fmt::Display for HandshakeError {
             HandshakeError::Refused(Refusal::DuplicateId) => {
                 f.write_str("it has this node's own number: each member needs its own myid")
             }
+            HandshakeError::Refused(Refusal::NumberTaken) => f.write_str(
+                "another board with this node's number is connected to it: stop one of the two, or give this one a myid \
+                 of its own",
+            ),
         }
     }
 }
@@ -155,6 +177,7 @@ impl Dialer {
             Some(1) => return Err(HandshakeError::Refused(Refusal::UnknownMember)),
             Some(2) => return Err(HandshakeError::Refused(Refusal::WrongAddress)),
             Some(3) => return Err(HandshakeError::Refused(Refusal::DuplicateId)),
+            Some(4) => return Err(HandshakeError::Refused(Refusal::NumberTaken)),
             _ => return Err(HandshakeError::NotAPeer),
         }
         let finish = self.secret.proof("finish", &[&self.hello, said]).finalize().into_bytes();
@@ -204,6 +227,7 @@ impl Acceptor {
             Some(Refusal::UnknownMember) => 1,
             Some(Refusal::WrongAddress) => 2,
             Some(Refusal::DuplicateId) => 3,
+            Some(Refusal::NumberTaken) => 4,
         };
         let mut said = [status; 33];
         said.split_at_mut(1).1.copy_from_slice(&nonce);

@@ -10,16 +10,17 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{HANDSHAKE_TIMEOUT, SILENCE_MAX, name_of, nonce, prepare};
+use super::{HANDSHAKE_TIMEOUT, SILENCE_MAX, address_of, name_of, nonce, prepare};
 use crate::effect::Channel;
 use crate::limits::PEER_STRANGERS_MAX;
 use crate::memory::{Account, Grant};
 use crate::metrics::METRICS;
 use crate::node::Input;
 use crate::node::peers::{
-    Acceptor, FINISH_BYTES, FRAME_HEADER_BYTES, HELLO_BYTES, Opener, Refusal, TAG_BYTES, frame_bytes_max,
+    Acceptor, FINISH_BYTES, FRAME_HEADER_BYTES, HELLO_BYTES, HandshakeError, Opener, Refusal, TAG_BYTES,
+    frame_bytes_max,
 };
 use crate::runtime::shell::Shell;
 use crate::types::NodeId;
@@ -59,16 +60,16 @@ pub async fn accept(shell: Rc<RefCell<Shell>>, socket: TcpListener, channel: Cha
 }
 
 async fn serve(shell: Rc<RefCell<Shell>>, mut stream: TcpStream, channel: Channel, stranger: Stranger) {
-    let name = name_of(&stream);
+    let (name, from) = (name_of(&stream), address_of(&stream));
     match timeout(HANDSHAKE_TIMEOUT, welcome(&shell, &mut stream, channel)).await {
         Ok(Ok((peer, opener))) => {
             drop(stranger);
-            let replaced = match &mut shell.borrow_mut().peers {
-                Some(peers) => peers.reading(peer, channel),
+            let (replaced, heard) = match &mut shell.borrow_mut().peers {
+                Some(peers) => peers.reading(peer, channel, from),
                 None => return,
             };
             tokio::select! {
-                end = receive(&shell, &mut stream, peer, channel, opener) => {
+                end = receive(&shell, &mut stream, peer, channel, opener, &heard) => {
                     if let Err(sentence) = end {
                         tracing::warn!(peer = %peer, "the connection of server {peer} at {name} ends: {sentence}");
                     }
@@ -78,7 +79,9 @@ async fn serve(shell: Rc<RefCell<Shell>>, mut stream: TcpStream, channel: Channe
         }
         Ok(Err(sentence)) => {
             METRICS.peers.strangers.inc();
-            tracing::warn!(peer = %name, "{name} is turned away at a port for members: {sentence}");
+            if shell.borrow_mut().peers.as_mut().is_some_and(|peers| peers.is_news(from, &sentence)) {
+                tracing::warn!(peer = %name, "{name} is turned away at a port for members: {sentence}");
+            }
         }
         Err(_) => METRICS.peers.strangers.inc(),
     }
@@ -97,9 +100,11 @@ async fn welcome(
     prepare(stream, channel).map_err(text)?;
     let mut hello = [0; HELLO_BYTES];
     stream.read_exact(&mut hello).await.map_err(text)?;
+    let address = address_of(stream);
     let judge = |from: NodeId, to: NodeId| match &shell.borrow().peers {
         _ if to != identity.me => Some(Refusal::WrongAddress),
         _ if from == identity.me => Some(Refusal::DuplicateId),
+        Some(peers) if peers.is_taken(from, channel, address) => Some(Refusal::NumberTaken),
         Some(peers) if peers.is_known(from) => None,
         _ => Some(Refusal::UnknownMember),
     };
@@ -107,7 +112,10 @@ async fn welcome(
     let (reply, acceptor) =
         Acceptor::accept(identity.secret.clone(), channel, &hello, nonce, judge).map_err(|error| error.to_string())?;
     stream.write_all(&reply).await.map_err(text)?;
-    let acceptor = acceptor.map_err(|error| format!("to it {error}"))?;
+    let acceptor = acceptor.map_err(|error| match error {
+        HandshakeError::Refused(refusal) => refusal.to_string(),
+        other => other.to_string(),
+    })?;
     let mut finish = [0; FINISH_BYTES];
     stream.read_exact(&mut finish).await.map_err(text)?;
     let peer = acceptor.from;
@@ -121,6 +129,7 @@ async fn receive(
     peer: NodeId,
     channel: Channel,
     mut opener: Opener,
+    heard: &Cell<Instant>,
 ) -> Result<(), String> {
     let Some(account) = shell.borrow().peers.as_ref().map(|peers| peers.identity.account.clone()) else {
         return Ok(());
@@ -144,6 +153,7 @@ async fn receive(
         }
         let mut frame = buffer.split_to(FRAME_HEADER_BYTES + body).split_off(FRAME_HEADER_BYTES);
         opener.open(&frame).map_err(|error| error.to_string())?;
+        heard.set(Instant::now());
         frame.truncate(body - TAG_BYTES);
         if !frame.is_empty() {
             METRICS.peers.bytes_in.add(frame.len() as u64);

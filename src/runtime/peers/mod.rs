@@ -12,13 +12,15 @@ mod dial;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 use super::listen;
 use super::shell::{Bell, Shell};
@@ -41,6 +43,12 @@ const KEEP_ALIVE: Duration = Duration::from_millis(1000);
 
 /// Silence after which an accepted connection is closed.
 const SILENCE_MAX: Duration = Duration::from_millis(10_000);
+
+/// A member that was heard of so lately is there: nobody else takes its place from another address.
+const PRESENT: Duration = Duration::from_millis(2500);
+
+/// The same words about the same address are not repeated for so long.
+const REPEATED: Duration = Duration::from_secs(60);
 
 /// SO_SNDBUF or SO_RCVBUF of a connection, by channel.
 const SOCKET_BYTES: [usize; 2] = [64 * 1024, 256 * 1024];
@@ -66,6 +74,15 @@ struct Link {
     is_over: Cell<bool>,
 }
 
+/// An accepted connection, as others see it.
+struct Reader {
+    /// Rung when it shall end.
+    bell: Rc<Bell>,
+    from: Option<IpAddr>,
+    /// When it was last heard of; gone with its task.
+    heard: Weak<Cell<Instant>>,
+}
+
 /// All of them.
 pub struct Peers {
     identity: Rc<Identity>,
@@ -73,7 +90,9 @@ pub struct Peers {
     /// Links whose tasks are to be started.
     fresh: Vec<Rc<Link>>,
     /// The task that reads from a member; a newer connection ends an older one.
-    readers: BTreeMap<(NodeId, Channel), Rc<Bell>>,
+    readers: BTreeMap<(NodeId, Channel), Reader>,
+    /// Who was last turned away, with which words, and when.
+    turned_away: Option<(Option<IpAddr>, String, Instant)>,
     /// Rung when there are fresh links.
     pub changed: Rc<Bell>,
 }
@@ -83,7 +102,7 @@ impl Peers {
     pub fn new(me: NodeId, secret: Secret, account: Account) -> Peers {
         let identity = Rc::new(Identity { me, secret, account });
         let (links, readers) = (BTreeMap::new(), BTreeMap::new());
-        Peers { identity, links, fresh: Vec::new(), readers, changed: Rc::default() }
+        Peers { identity, links, fresh: Vec::new(), readers, turned_away: None, changed: Rc::default() }
     }
 
     /// Queues a message; dropped when the member is not connected or its queue is full.
@@ -110,10 +129,10 @@ impl Peers {
             }
             stays
         });
-        self.readers.retain(|(node, _), bell| {
+        self.readers.retain(|(node, _), reader| {
             let stays = wanted.iter().any(|address| address.node == *node);
             if !stays {
-                bell.ring();
+                reader.bell.ring();
             }
             stays
         });
@@ -147,13 +166,32 @@ impl Peers {
         self.links.keys().any(|(known, _)| *known == node)
     }
 
-    /// A connection from a member is proven: one that it had before ends.
-    fn reading(&mut self, peer: NodeId, channel: Channel) -> Rc<Bell> {
-        let bell = Rc::<Bell>::default();
-        if let Some(older) = self.readers.insert((peer, channel), bell.clone()) {
-            older.ring();
+    /// True while a member of that number is there at another address.
+    fn is_taken(&self, node: NodeId, channel: Channel, from: Option<IpAddr>) -> bool {
+        self.readers.get(&(node, channel)).is_some_and(|reader| {
+            reader.from != from && reader.heard.upgrade().is_some_and(|heard| heard.get().elapsed() < PRESENT)
+        })
+    }
+
+    /// A connection from a member is proven: one that it had before ends. The bell says when this one shall, the cell
+    /// wants to know when it was heard of.
+    fn reading(&mut self, peer: NodeId, channel: Channel, from: Option<IpAddr>) -> (Rc<Bell>, Rc<Cell<Instant>>) {
+        let (bell, heard) = (Rc::<Bell>::default(), Rc::new(Cell::new(Instant::now())));
+        let reader = Reader { bell: bell.clone(), from, heard: Rc::downgrade(&heard) };
+        if let Some(older) = self.readers.insert((peer, channel), reader) {
+            older.bell.ring();
         }
-        bell
+        (bell, heard)
+    }
+
+    /// True when this is worth a word: boards that are turned away come again every second.
+    fn is_news(&mut self, from: Option<IpAddr>, sentence: &str) -> bool {
+        let last = self.turned_away.as_ref();
+        let is_old = last.is_some_and(|(ip, said, at)| *ip == from && said == sentence && at.elapsed() < REPEATED);
+        if !is_old {
+            self.turned_away = Some((from, sentence.to_owned(), Instant::now()));
+        }
+        !is_old
     }
 }
 
@@ -240,6 +278,10 @@ fn nonce() -> std::io::Result<Nonce> {
     // SAFETY: the pointer and the length are those of `nonce`.
     let got = unsafe { libc::getrandom(nonce.as_mut_ptr().cast(), nonce.len(), 0) };
     if got == nonce.len() as isize { Ok(nonce) } else { Err(std::io::Error::last_os_error()) }
+}
+
+fn address_of(stream: &TcpStream) -> Option<IpAddr> {
+    stream.peer_addr().ok().map(|address| address.ip())
 }
 
 /// For messages to people; the descriptor tells connections of one member apart.
