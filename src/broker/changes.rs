@@ -196,7 +196,7 @@ impl Broker {
         let Some(partition) = self.partitions.get_mut(key) else { return };
         partition.leader_epoch = state.leader_epoch;
         partition.isr = state.isr.clone();
-        partition.replica_count = state.replicas.len();
+        partition.replica_count = state.copies();
         partition.is_leader = is_leader;
         self.apply_replication(now, key, state);
         self.advance(key);

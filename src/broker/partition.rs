@@ -11,6 +11,7 @@ use super::open_batch::OpenBatch;
 use super::replication::Replicated;
 use super::settings::TopicSettings;
 use super::{Acks, AppendError, ReadError};
+use crate::config::min_insync_of;
 use crate::coordinator::cluster::Replicas;
 use crate::effect::DiskError;
 use crate::log::LogKey;
@@ -66,7 +67,7 @@ pub(super) struct Partition {
     pub is_leader: bool,
     pub leader_epoch: LeaderEpoch,
     pub isr: Replicas,
-    /// How many replicas the tree assigns.
+    /// How many replicas the tree assigns, without those that a reassignment adds.
     pub replica_count: usize,
     pub settings: Arc<TopicSettings>,
     /// The log start offset, kept here for every answer.
@@ -109,7 +110,13 @@ impl Partition {
 
     /// Whether as many replicas are in sync as `min.insync.replicas` asks for, by the tree's last word.
     pub fn has_enough_in_sync(&self) -> bool {
-        self.isr.len() >= self.settings.min_insync_replicas.min(self.replica_count)
+        self.isr.len() >= self.min_insync()
+    }
+
+    /// How many replicas must be in sync for acks=all.
+    pub fn min_insync(&self) -> usize {
+        let said = self.settings.min_insync_replicas;
+        said.unwrap_or(min_insync_of(self.replica_count)).min(self.replica_count)
     }
 
     /// How far all disks are that an acknowledgement asks for; `None` when one of them is not known.

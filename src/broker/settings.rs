@@ -20,8 +20,8 @@ pub struct TopicSettings {
     pub timestamp_before_ms_max: Option<i64>,
     /// How far ahead of it; none: any.
     pub timestamp_after_ms_max: Option<i64>,
-    /// For acks=all.
-    pub min_insync_replicas: usize,
+    /// For acks=all; none: nobody says so, and it follows from the number of replicas.
+    pub min_insync_replicas: Option<usize>,
     /// Records need keys.
     pub is_compacted: bool,
     /// Old records may go.
@@ -53,7 +53,10 @@ impl TopicSettings {
             },
             timestamp_before_ms_max: bound("message.timestamp.before.max.ms"),
             timestamp_after_ms_max: bound("message.timestamp.after.max.ms"),
-            min_insync_replicas: values.number("min.insync.replicas").max(1) as usize,
+            min_insync_replicas: match values.said("min.insync.replicas") {
+                Some(said) => said.parse().ok(),
+                None => defaults.min_insync_replicas.map(usize::from),
+            },
             is_deleted,
             is_compacted,
             log: LogConfig {
@@ -98,10 +101,15 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn text(&self, name: &str) -> String {
-        let Some(key) = TopicKey::find(name) else { return String::new() };
-        let sound = |map: &'_ ConfigMap| map.get(name).filter(|value| key.check(value).is_ok()).cloned();
-        let set = sound(self.set).or_else(|| sound(self.overrides));
-        set.map_or_else(|| key.default_value(self.defaults), |value| value.trim().to_string())
+        let default = || TopicKey::find(name).map(|key| key.default_value(self.defaults)).unwrap_or_default();
+        self.said(name).map_or_else(default, str::to_string)
+    }
+
+    /// What the tree says.
+    fn said(&self, name: &str) -> Option<&str> {
+        let key = TopicKey::find(name)?;
+        let mut said = [self.set, self.overrides].into_iter().filter_map(|map| map.get(name));
+        said.find(|value| key.check(value).is_ok()).map(|value| value.trim())
     }
 
     fn number(&self, name: &str) -> i64 {
@@ -150,7 +158,7 @@ mod tests {
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_ms_max: None,
             timestamp_after_ms_max: None,
-            min_insync_replicas: 1,
+            min_insync_replicas: None,
             is_compacted: false,
             is_deleted: true,
             log: LogConfig { retention_ms: Some(604_800_000), producers: true, ..LogConfig::default() },

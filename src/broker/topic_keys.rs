@@ -288,9 +288,9 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         name: "min.insync.replicas",
         synonym: Some("min.insync.replicas"),
         documentation: "How many replicas must be in sync before a write with acks=all is taken; at most as many as the \
-                        partition has.",
+                        partition has. Unless it is set, 2 of 3 or more replicas, else 1.",
         allowed: Allowed::Int(1, INT_MAX),
-        default: |defaults| defaults.min_insync_replicas.to_string(),
+        default: |defaults| defaults.min_insync_for(0).to_string(), // of a topic without partitions
     },
     TopicKey {
         name: "preallocate",

@@ -269,10 +269,10 @@ fn read_topics(values: &mut Values<'_>, kafka: &KafkaConfig, memory: &MemoryConf
     let message = Cap { max: shares.message_bytes_max() as i64, because: &budget };
     let request = Cap { max: kafka.request_bytes_max as i64, because: "socket.request.max.bytes" };
     let message = if request.max < message.max { request } else { message };
-    TopicDefaults {
+    let topics = TopicDefaults {
         partitions: partitions(values, "num.partitions", memory),
-        replication_factor: values.int("default.replication.factor") as u16,
-        min_insync_replicas: values.int("min.insync.replicas") as u16,
+        replication_factor: values.optional_int("default.replication.factor").map(|copies| copies as u16),
+        min_insync_replicas: values.optional_int("min.insync.replicas").map(|copies| copies as u16),
         replica_lag_ms: values.int("replica.lag.time.max.ms") as u64,
         message_bytes_max: values.capped_int("message.max.bytes", 1_048_588, message) as usize,
         segment_bytes: values.int("log.segment.bytes") as u64,
@@ -296,6 +296,19 @@ fn read_topics(values: &mut Values<'_>, kafka: &KafkaConfig, memory: &MemoryConf
         },
         producer_expiration_ms: values.int("producer.id.expiration.ms") as u64,
         compaction: super::compaction::read_compaction(values, memory, shares),
+    };
+    show_copies(values, &topics, memory.peers + 1);
+    topics
+}
+
+/// What follows from the number of boards that the files name, where nobody says more.
+fn show_copies(values: &mut Values<'_>, topics: &TopicDefaults, boards: usize) {
+    let source = format!("default for {boards} board{}", if boards == 1 { "" } else { "s" });
+    if topics.replication_factor.is_none() {
+        values.show("default.replication.factor", topics.replication_for(boards), &source);
+    }
+    if topics.min_insync_replicas.is_none() {
+        values.show("min.insync.replicas", topics.min_insync_for(boards), &source);
     }
 }
 

@@ -198,10 +198,10 @@ pub struct MapLine {
 pub struct TopicDefaults {
     /// `num.partitions`.
     pub partitions: u32,
-    /// `default.replication.factor`.
-    pub replication_factor: u16,
-    /// `min.insync.replicas`.
-    pub min_insync_replicas: u16,
+    /// `default.replication.factor`; none: by the number of boards.
+    pub replication_factor: Option<u16>,
+    /// `min.insync.replicas`; none: by the number of copies.
+    pub min_insync_replicas: Option<u16>,
     /// `replica.lag.time.max.ms`: a follower that is behind for longer is not in sync.
     pub replica_lag_ms: u64,
     /// `message.max.bytes` (`max.message.bytes`): the largest batch, within the request account.
@@ -235,6 +235,27 @@ pub struct TopicDefaults {
     /// `log.cleaner.*`.
     pub compaction: CompactionDefaults,
 }
+
+impl TopicDefaults {
+    /// Copies of each partition of a new topic in a cluster of so many boards: `REPLICATION_MAX` unless it is said.
+    pub fn replication_for(&self, boards: usize) -> usize {
+        self.replication_factor.map_or(boards.clamp(1, REPLICATION_MAX), usize::from)
+    }
+
+    /// How many of so many copies must be in sync for acks=all.
+    pub fn min_insync_for(&self, copies: usize) -> usize {
+        self.min_insync_replicas.map_or(min_insync_of(copies), usize::from)
+    }
+}
+
+/// How many of so many copies must be in sync for acks=all where nobody says it: of three one may be missing; two are not
+/// asked for both, or the loss of either would stop all writes.
+pub const fn min_insync_of(copies: usize) -> usize {
+    if copies >= REPLICATION_MAX { 2 } else { 1 }
+}
+
+/// Copies of a partition where nobody says how many and there are enough boards.
+pub const REPLICATION_MAX: usize = 3;
 
 /// How topics are compacted. Names in brackets are those of topic configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,21 +1,23 @@
-//! Which brokers hold which partition: leaders even, then copies even, then racks apart.
+//! Which boards hold which partition: leaders even, then copies even, then racks apart.
 //!
-//! Greedy and deterministic: each choice takes the broker with the least so far, ties go to the lowest id. Counting what
-//! exists already keeps the whole cluster even, not just the new topic.
+//! Greedy and deterministic: each choice takes the board with the least so far, ties go to the lowest id. Counting what
+//! exists already keeps the whole cluster even, not just the new topic. A board that is away gets copies only where there
+//! are not enough others, and never leads at first: it fetches when it is back.
 
 use std::collections::BTreeMap;
 
 use super::cluster::{Cluster, Replicas};
 use crate::types::NodeId;
 
-/// What one broker carries.
+/// What one board carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Load {
+    is_away: bool,
     leaders: usize,
     replicas: usize,
 }
 
-/// Replicas for so many new partitions, the preferred leader first. `replication` is at most the number of brokers and
+/// Replicas for so many new partitions, the preferred leader first. `replication` is at most the number of boards and
 /// `REPLICAS_MAX`; the caller has checked.
 pub fn place(cluster: &Cluster, partitions: usize, replication: usize) -> Vec<Replicas> {
     let mut loads = loads(cluster);
@@ -27,9 +29,9 @@ fn place_one(cluster: &Cluster, loads: &mut BTreeMap<NodeId, Load>, replication:
     while chosen.len() < replication {
         let free = loads.iter().filter(|(id, _)| !chosen.contains(id));
         let best = if chosen.is_empty() {
-            free.min_by_key(|(id, load)| (0, load.leaders, load.replicas, **id))
+            free.min_by_key(|(id, load)| (load.is_away, 0, load.leaders, load.replicas, **id))
         } else {
-            free.min_by_key(|(id, load)| (neighbours(cluster, **id, &chosen), load.replicas, 0, **id))
+            free.min_by_key(|(id, load)| (load.is_away, neighbours(cluster, **id, &chosen), load.replicas, 0, **id))
         };
         let Some(id) = best.map(|(&id, _)| id) else { break };
         if let Some(load) = loads.get_mut(&id) {
@@ -50,7 +52,8 @@ fn neighbours(cluster: &Cluster, id: NodeId, chosen: &[NodeId]) -> usize {
 }
 
 fn loads(cluster: &Cluster) -> BTreeMap<NodeId, Load> {
-    let mut loads: BTreeMap<NodeId, Load> = cluster.brokers.keys().map(|&id| (id, Load::default())).collect();
+    let load = |id: NodeId| (id, Load { is_away: !cluster.brokers.contains_key(&id), ..Load::default() });
+    let mut loads: BTreeMap<NodeId, Load> = cluster.boards().into_iter().map(load).collect();
     for partition in cluster.topics.values().flat_map(|topic| &topic.partitions) {
         for (place, id) in partition.replicas.iter().enumerate() {
             if let Some(load) = loads.get_mut(id) {
@@ -101,6 +104,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A member that is away holds a copy where everybody must, is never first, and alone holds nothing.
+    #[test]
+    fn away() {
+        let mut cluster = cluster(&[None, None]);
+        cluster.members = [0, 1, 2].map(NodeId).into();
+        for replicas in place(&cluster, 6, 3) {
+            assert_eq!((replicas.len(), replicas[2]), (3, NodeId(2)));
+        }
+        assert!(place(&cluster, 6, 2).iter().flatten().all(|id| *id != NodeId(2)));
     }
 
     /// Two copies stand in two racks when there are two.

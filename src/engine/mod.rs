@@ -365,8 +365,9 @@ impl Engine {
 
     /// The effective configuration of a topic, in the order of names; `None` when it does not exist.
     pub fn describe_topic(&self, topic: &str) -> Option<Vec<ConfigEntry>> {
-        let set = &self.view().topic(topic)?.config;
-        Some(configs::describe_topic(&self.config, &self.pristine, self.view(), set))
+        let topic = self.view().topic(topic)?;
+        let copies = topic.partitions.first().map_or(0, |partition| partition.copies());
+        Some(configs::describe_topic(&self.config, &self.pristine, self.view(), &topic.config, copies))
     }
 
     /// The effective configuration of this node (another's is not known here), or what is set for all brokers (`None`).

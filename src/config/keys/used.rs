@@ -136,14 +136,24 @@ pub(super) const KEYS: &[Key] = &[
     key("http.listener", Kind::Text, "", "status and metrics: HOST:PORT; none: nowhere"),
     // Topics.
     key("num.partitions", COUNT, "1", "partitions of a new topic"),
-    key("default.replication.factor", Kind::Int { min: 1, max: 255 }, "1", "copies of each partition of a new topic"),
+    key(
+        "default.replication.factor",
+        Kind::Int { min: 1, max: 255 },
+        "",
+        "copies of each partition of a new topic; as many as there are boards, at most 3, when not given",
+    ),
     key(
         "replica.lag.time.max.ms",
         Kind::Int { min: 100, max: 3_600_000 },
         "30000",
         "a follower that is behind for longer leaves the ISR",
     ),
-    key("min.insync.replicas", Kind::Int { min: 1, max: 255 }, "1", "copies in sync without which acks=all is refused"),
+    key(
+        "min.insync.replicas",
+        Kind::Int { min: 1, max: 255 },
+        "",
+        "copies in sync without which acks=all is refused; of 3 or more copies 2, else 1, when not given",
+    ),
     key("message.max.bytes", BYTES, "", "the largest batch of records"),
     key("log.segment.bytes", BYTES, "1073741824", "a segment's size"),
     key("log.roll.ms", POSITIVE, "", "a segment's age, before log.roll.hours"),
@@ -186,7 +196,12 @@ pub(super) const KEYS: &[Key] = &[
     key("producer.id.expiration.ms", POSITIVE, "86400000", "silence after which a producer is forgotten"),
     // Groups.
     key("offsets.topic.num.partitions", COUNT, "8", "partitions of __consumer_offsets"),
-    key("offsets.topic.replication.factor", Kind::Int { min: 1, max: 255 }, "3", "copies of __consumer_offsets"),
+    key(
+        "offsets.topic.replication.factor",
+        Kind::Int { min: 1, max: 255 },
+        "3",
+        "copies of __consumer_offsets, at most one a board",
+    ),
     key("offsets.topic.segment.bytes", BYTES, "104857600", "a segment's size of __consumer_offsets"),
     key("offsets.retention.minutes", COUNT, "10080", "how long an empty group's offsets stay"),
     key("offsets.retention.check.interval.ms", POSITIVE, "600000", "how often expired offsets are looked for"),

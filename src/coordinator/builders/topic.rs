@@ -162,8 +162,10 @@ fn push_partition(
     let is_new = |path: &str| tree.is_none_or(|tree| tree.get(path).is_none());
     let path = format!("{base}/partitions/{index}");
     let state = format!("{path}/state");
-    let isr = live(cluster, replicas);
-    let data = json::state(isr.first().copied(), LeaderEpoch(0), &isr, cluster.controller_epoch);
+    let alive = live(cluster, replicas);
+    // All of an empty partition's replicas are in sync: without a living one, the first to come leads.
+    let isr = if alive.is_empty() { replicas } else { &alive };
+    let data = json::state(alive.first().copied(), LeaderEpoch(0), isr, cluster.controller_epoch);
     if is_new(&path) {
         ops.push(create(path, None));
     }
@@ -216,7 +218,7 @@ fn check_partitions(cluster: &Cluster, count: i32, known: usize, partitions_max:
 }
 
 fn check_replication(cluster: &Cluster, replication: i16) -> Result<usize, TopicError> {
-    let brokers = cluster.brokers.len();
+    let brokers = cluster.boards().len();
     match usize::try_from(replication) {
         Ok(count @ 1..=REPLICAS_MAX) if count <= brokers => Ok(count),
         Ok(count @ 1..) if count > brokers => Err(TopicError::InvalidReplicationFactor(format!(
@@ -228,12 +230,13 @@ fn check_replication(cluster: &Cluster, replication: i16) -> Result<usize, Topic
 
 fn check_assignment(cluster: &Cluster, assignment: &[Vec<NodeId>]) -> Result<Vec<Replicas>, TopicError> {
     let wrong = |sentence: String| Err(TopicError::InvalidAssignment(sentence));
+    let boards = cluster.boards();
     let mut all = Vec::new();
     for (index, ids) in assignment.iter().enumerate() {
         let mut replicas = Replicas::new();
         for &id in ids {
-            if !cluster.brokers.contains_key(&id) {
-                return wrong(format!("partition {index} names broker {id}, which is not registered"));
+            if !boards.contains(&id) {
+                return wrong(format!("partition {index} names broker {id}, which is neither registered nor a member"));
             }
             if replicas.contains(&id) || replicas.push(id).is_err() {
                 return wrong(format!("partition {index} names a broker twice, or more than {REPLICAS_MAX}"));

@@ -29,6 +29,8 @@ pub type ConfigMap = BTreeMap<String, String>;
 pub struct Cluster {
     /// `/brokers/ids/N`.
     pub brokers: BTreeMap<NodeId, Broker>,
+    /// The boards that `/zookeeper/config` names.
+    pub members: BTreeSet<NodeId>,
     /// `/brokers/topics/T`, those that have an id.
     pub topics: BTreeMap<Arc<str>, Topic>,
     /// The names of `topics`, by id.
@@ -180,6 +182,13 @@ impl Default for PartitionState {
     }
 }
 
+impl PartitionState {
+    /// How many replicas it has, without those that a reassignment adds.
+    pub fn copies(&self) -> usize {
+        self.replicas.len().saturating_sub(self.adding.len())
+    }
+}
+
 impl Topic {
     /// The controller has yet to give some of its partitions a state.
     pub fn lacks_states(&self) -> bool {
@@ -188,6 +197,11 @@ impl Topic {
 }
 
 impl Cluster {
+    /// The boards that there are, alive or not: members of the ensemble and registered brokers.
+    pub fn boards(&self) -> BTreeSet<NodeId> {
+        self.members.iter().chain(self.brokers.keys()).copied().collect()
+    }
+
     /// The topic of that name.
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(name)

@@ -11,7 +11,7 @@ use super::{Broker, Change, Cluster, Controller, PartitionState, ProducerIdBlock
 use crate::coordinator::NodeChange;
 use crate::coordinator::features;
 use crate::coordinator::tree::{Owner, Tree, Znode};
-use crate::limits::{PARTITIONS_PER_TOPIC_MAX, TOPIC_NAME_BYTES_MAX};
+use crate::limits::{MEMBERS_MAX, PARTITIONS_PER_TOPIC_MAX, TOPIC_NAME_BYTES_MAX};
 use crate::types::{LeaderEpoch, NodeId, SessionId, TopicId};
 
 /// One transaction's effect on the view.
@@ -40,7 +40,14 @@ impl Cluster {
     pub(in crate::coordinator) fn rebuild(tree: &Tree, out: &mut Vec<Change>) -> Cluster {
         let mut cluster = Cluster::default();
         let mut update = Update { tree, out, topics: BTreeMap::new(), configs: BTreeSet::new(), seen: BTreeSet::new() };
-        for single in ["/controller", "/controller_epoch", "/cluster/id", "/feature", "/latest_producer_id_block"] {
+        for single in [
+            "/controller",
+            "/controller_epoch",
+            "/cluster/id",
+            "/feature",
+            "/latest_producer_id_block",
+            "/zookeeper/config",
+        ] {
             cluster.update_path(single, &mut update);
         }
         let children = |parent: &str| tree.get(parent).into_iter().flat_map(|znode| znode.children());
@@ -90,6 +97,10 @@ impl Cluster {
             ["cluster", "id"] => self.update_cluster_id(znode),
             ["feature"] => self.update_feature(znode),
             ["latest_producer_id_block"] => self.update_producer_ids(znode),
+            ["zookeeper", "config"] => {
+                self.members = znode.map(read_members).unwrap_or_default();
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(why) = result {
@@ -324,7 +335,16 @@ impl Cluster {
 
 /// Most of a ZooKeeper client's znodes are none of the brokers' business.
 fn is_ours(path: &str) -> bool {
-    ["/brokers/", "/config/", "/admin/", "/controller", "/cluster/", "/feature", "/latest_producer_id_block"]
+    [
+        "/brokers/",
+        "/config/",
+        "/admin/",
+        "/controller",
+        "/cluster/",
+        "/feature",
+        "/latest_producer_id_block",
+        "/zookeeper/config",
+    ]
         .iter()
         .any(|prefix| path.starts_with(prefix))
 }
@@ -355,6 +375,13 @@ fn session_of(znode: &Znode<'_>) -> SessionId {
         Owner::Session(session) => session,
         _ => SessionId(0),
     }
+}
+
+/// The numbers of the lines `server.N=...`; what else there is belongs to the quorum.
+fn read_members(znode: Znode<'_>) -> BTreeSet<NodeId> {
+    let text = String::from_utf8_lossy(znode.data().unwrap_or_default());
+    let id = |line: &str| parse_id(line.trim().strip_prefix("server.")?.split_once('=')?.0);
+    text.lines().filter_map(id).take(MEMBERS_MAX).collect()
 }
 
 fn read_broker(znode: Znode<'_>) -> Result<Broker, String> {

@@ -61,15 +61,16 @@ pub struct ConfigEntry {
     pub documentation: &'static str,
 }
 
-/// The effective configuration of a topic that sets `set`, in the order of names. `pristine` is what it would inherit
-/// from nobody.
+/// The effective configuration of a topic that sets `set` and has so many copies, in the order of names. `pristine` is
+/// what it would inherit from nobody.
 pub(super) fn describe_topic(
     config: &Config,
     pristine: &TopicDefaults,
     cluster: &Cluster,
     set: &ConfigMap,
+    copies: usize,
 ) -> Vec<ConfigEntry> {
-    TOPIC_KEYS.iter().map(|key| topic_entry(config, pristine, cluster, set, key)).collect()
+    TOPIC_KEYS.iter().map(|key| topic_entry(config, pristine, cluster, set, copies, key)).collect()
 }
 
 fn topic_entry(
@@ -77,13 +78,14 @@ fn topic_entry(
     pristine: &TopicDefaults,
     cluster: &Cluster,
     set: &ConfigMap,
+    copies: usize,
     key: &'static TopicKey,
 ) -> ConfigEntry {
     let mut synonyms = Vec::new();
     if let Some(value) = set.get(key.name).filter(|value| key.check(value).is_ok()) {
         synonyms.push((key.name.to_string(), Some(value.clone()), ConfigSource::Topic));
     }
-    synonyms.extend(broker_synonyms(config, pristine, cluster, key));
+    synonyms.extend(broker_synonyms(config, pristine, cluster, copies, key));
     let (value, source) = match synonyms.first() {
         Some((_, value, source)) => (value.clone(), *source),
         None => (Some(key.default_value(&config.topics)), ConfigSource::Default),
@@ -116,20 +118,25 @@ fn tree_synonyms(config: &Config, cluster: &Cluster, key: &'static TopicKey) -> 
     })
 }
 
-/// Every place beyond the topic itself.
+/// Every place beyond the topic itself. `copies` is what a default may depend on.
 fn broker_synonyms(
     config: &Config,
     pristine: &TopicDefaults,
     cluster: &Cluster,
+    copies: usize,
     key: &'static TopicKey,
 ) -> Vec<Synonym> {
     let Some(name) = key.synonym else { return Vec::new() };
     let mut synonyms: Vec<Synonym> = tree_synonyms(config, cluster, key).collect();
+    let told = |defaults: &TopicDefaults| match name {
+        "min.insync.replicas" => defaults.min_insync_for(copies).to_string(),
+        _ => key.default_value(defaults),
+    };
     if is_said(config, name) {
-        synonyms.push((name.to_string(), Some(key.default_value(&config.topics)), ConfigSource::StaticBroker));
-        synonyms.push((name.to_string(), Some(key.default_value(pristine)), ConfigSource::Default));
+        synonyms.push((name.to_string(), Some(told(&config.topics)), ConfigSource::StaticBroker));
+        synonyms.push((name.to_string(), Some(told(pristine)), ConfigSource::Default));
     } else {
-        synonyms.push((name.to_string(), Some(key.default_value(&config.topics)), ConfigSource::Default));
+        synonyms.push((name.to_string(), Some(told(&config.topics)), ConfigSource::Default));
     }
     synonyms
 }
@@ -145,10 +152,11 @@ fn is_said(config: &Config, name: &str) -> bool {
 
 /// The effective configuration of this node, in the order of names.
 pub(super) fn describe_broker(config: &Config, pristine: &TopicDefaults, cluster: &Cluster) -> Vec<ConfigEntry> {
+    let boards = cluster.boards().len();
     let fixed = config.settings.iter().filter(|setting| broker_keys::find(&setting.name).is_none());
-    let mut entries: Vec<ConfigEntry> = fixed.map(fixed_entry).collect();
+    let mut entries: Vec<ConfigEntry> = fixed.map(|setting| fixed_entry(config, boards, setting)).collect();
     entries.extend(broker_keys::all().map(|(name, key)| {
-        let synonyms = broker_synonyms(config, pristine, cluster, key);
+        let synonyms = broker_synonyms(config, pristine, cluster, boards, key);
         let (value, source) =
             synonyms.first().map_or((None, ConfigSource::Default), |(_, value, source)| (value.clone(), *source));
         ConfigEntry {
@@ -169,10 +177,14 @@ pub(super) fn describe_broker(config: &Config, pristine: &TopicDefaults, cluster
     entries
 }
 
-fn fixed_entry(setting: &Setting) -> ConfigEntry {
+fn fixed_entry(config: &Config, boards: usize, setting: &Setting) -> ConfigEntry {
     let source = if setting.is_default { ConfigSource::Default } else { ConfigSource::StaticBroker };
     let name = setting.name.clone();
-    let value = Some(setting.value.clone()).filter(|value| !value.is_empty());
+    let value = match name.as_str() {
+        // The files may name other boards than there are.
+        "default.replication.factor" => Some(config.topics.replication_for(boards).to_string()),
+        _ => Some(setting.value.clone()).filter(|value| !value.is_empty()),
+    };
     let mut synonyms = vec![(name.clone(), value.clone(), source)];
     if let (false, Use::Default(text)) = (setting.is_default, setting.key.usage)
         && !text.is_empty()
@@ -303,7 +315,7 @@ mod tests {
         let set = ConfigMap::from([("retention.ms".to_string(), "7000".to_string())]);
         let pristine = Config::default().topics;
         let mut cluster = Cluster::default();
-        let entries = describe_topic(&config, &pristine, &cluster, &set);
+        let entries = describe_topic(&config, &pristine, &cluster, &set, 1);
         let retention = entry(&entries, "retention.ms");
         assert_eq!((retention.value.as_deref(), retention.source), (Some("7000"), ConfigSource::Topic));
         let sources: Vec<_> = retention.synonyms.iter().map(|(name, _, source)| (&**name, *source)).collect();
@@ -321,10 +333,10 @@ mod tests {
         let told = |value: &str| ConfigMap::from([("log.segment.bytes".to_string(), value.to_string())]);
         cluster.broker_configs.insert(None, told("2000"));
         cluster.broker_configs.insert(Some(config.node_id), told("nonsense"));
-        let segment = entry(&describe_topic(&config, &pristine, &cluster, &set), "segment.bytes");
+        let segment = entry(&describe_topic(&config, &pristine, &cluster, &set, 1), "segment.bytes");
         assert_eq!((segment.value.as_deref(), segment.source), (Some("2000"), ConfigSource::AllBrokers));
         cluster.broker_configs.insert(Some(config.node_id), told("3000"));
-        let segment = entry(&describe_topic(&config, &pristine, &cluster, &set), "segment.bytes");
+        let segment = entry(&describe_topic(&config, &pristine, &cluster, &set, 1), "segment.bytes");
         let sources: Vec<_> = segment.synonyms.iter().map(|(_, _, source)| *source).collect();
         use ConfigSource::{AllBrokers, Broker, Default, StaticBroker};
         assert_eq!(sources, [Broker, AllBrokers, StaticBroker, Default]);
@@ -332,6 +344,35 @@ mod tests {
         assert_eq!((broker.value.as_deref(), broker.source, broker.read_only), (Some("3000"), Broker, false));
         let all = describe_all_brokers(&cluster);
         assert_eq!((all.len(), all[0].value.as_deref()), (1, Some("2000")));
+    }
+
+    /// Copies follow from the boards and what must be in sync from the copies, unless somebody says more.
+    #[test]
+    fn copies() {
+        let config = Config::default();
+        let mut cluster = Cluster { members: [1, 2, 3, 4].map(crate::types::NodeId).into(), ..Cluster::default() };
+        let value = |entries: &[ConfigEntry], name: &str| {
+            let entry = entry(entries, name);
+            (entry.value.unwrap(), entry.source)
+        };
+        let broker = describe_broker(&config, &config.topics, &cluster);
+        assert_eq!(value(&broker, "default.replication.factor"), ("3".into(), ConfigSource::Default));
+        assert_eq!(value(&broker, "min.insync.replicas"), ("2".into(), ConfigSource::Default));
+        let none = ConfigMap::new();
+        for (copies, expected) in [(1, "1"), (2, "1"), (3, "2")] {
+            let topic = describe_topic(&config, &config.topics, &cluster, &none, copies);
+            assert_eq!(value(&topic, "min.insync.replicas"), (expected.into(), ConfigSource::Default));
+        }
+        cluster.members.clear();
+        let broker = describe_broker(&config, &config.topics, &cluster);
+        assert_eq!(value(&broker, "default.replication.factor").0, "1");
+        let mut layers = Layers::default();
+        layers.add_file("server.properties", "default.replication.factor=2\nmin.insync.replicas=1\n");
+        let config = resolve(&layers, &Facts::default()).config.unwrap();
+        let broker = describe_broker(&config, &Config::default().topics, &cluster);
+        assert_eq!(value(&broker, "default.replication.factor"), ("2".into(), ConfigSource::StaticBroker));
+        let topic = describe_topic(&config, &Config::default().topics, &cluster, &none, 3);
+        assert_eq!(value(&topic, "min.insync.replicas"), ("1".into(), ConfigSource::StaticBroker));
     }
 
     /// A broker describes every key in use, by name, with what it means.

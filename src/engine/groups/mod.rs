@@ -165,7 +165,7 @@ impl Engine {
             return has_room;
         }
         self.coordination.finders = Some(vec![waiter]);
-        let topic = offsets_topic(&self.config);
+        let topic = offsets_topic(&self.config, self.view().boards().len());
         let steps = self.with_topics(|commands, around| commands.create(vec![topic], false, Some(own(0)), around));
         self.propose_steps(now, steps);
         true
@@ -397,14 +397,13 @@ impl Engine {
 }
 
 /// The topic as it is created: compacted, with a copy on every board of a small ensemble.
-fn offsets_topic(config: &Config) -> NewTopic {
+fn offsets_topic(config: &Config, boards: usize) -> NewTopic {
     let groups = &config.groups;
-    let boards = config.ensemble.len().max(1);
     let set = |key: &str, value: String| (key.to_string(), Some(value));
     NewTopic {
         name: OFFSETS_TOPIC.into(),
         partitions: groups.offsets_partitions.min(i32::MAX as u32) as i32,
-        replication: usize::from(groups.offsets_replication_factor).min(boards) as i16,
+        replication: usize::from(groups.offsets_replication_factor).min(boards.max(1)) as i16,
         assignment: Vec::new(),
         configs: vec![
             set("cleanup.policy", "compact".into()),

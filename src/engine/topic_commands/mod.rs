@@ -7,15 +7,17 @@
 //! Invariants: a request is answered once, with one result for each topic in the order asked; requests under way are
 //! bounded by `COMMANDS_MAX` topics. Called by the engine only.
 
+mod plan;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::configs::check_topic_configs;
 use super::{Completion, NewPartitions, NewTopic, TopicDone, TopicError, TopicRef, Waiter};
 use crate::config::Config;
-use crate::coordinator::builders::{self, TopicPlan};
+use crate::coordinator::builders;
 use crate::coordinator::{Cluster, ErrorCode, Tree, Txn, TxnResult};
-use crate::types::{NodeId, PartitionIndex, Rng, TopicId};
+use crate::types::{Rng, TopicId};
+use plan::{defaulted_replication, plan};
 
 /// Topics that may be under way at once, over all requests.
 const COMMANDS_MAX: usize = 4096;
@@ -97,7 +99,7 @@ impl TopicCommands {
             match planned {
                 Ok((_, partitions)) if validate_only => {
                     let replication = topic.assignment.first().map_or(topic.replication, |(_, ids)| ids.len() as i16);
-                    let replication = defaulted_replication(replication, around.config);
+                    let replication = defaulted_replication(replication, around);
                     self.finish(place, Ok(TopicDone { id: TopicId::ZERO, partitions, replication }));
                 }
                 Ok((txn, partitions)) => {
@@ -310,50 +312,6 @@ impl TopicCommands {
     fn room(&self, around: &Around<'_>) -> usize {
         around.config.memory.partitions_max.saturating_sub(self.planned.values().sum())
     }
-}
-
-/// The transaction that creates a topic and its number of partitions, all defaults filled in.
-fn plan(topic: &NewTopic, planned: usize, around: &mut Around<'_>) -> Result<(Txn, i32), TopicError> {
-    let config = check_topic_configs(&topic.configs).map_err(TopicError::InvalidConfig)?;
-    let assignment = assignment(topic)?;
-    let partitions = match topic.partitions {
-        _ if !assignment.is_empty() => assignment.len() as i32,
-        -1 => around.config.topics.partitions as i32,
-        count => count,
-    };
-    let plan = TopicPlan {
-        name: &topic.name,
-        id: TopicId::random(around.rng),
-        partitions,
-        replication: defaulted_replication(topic.replication, around.config),
-        assignment,
-        config,
-    };
-    let room = around.config.memory.partitions_max.saturating_sub(planned);
-    Ok((builders::create_topic(around.cluster, &plan, room)?, partitions))
-}
-
-fn defaulted_replication(asked: i16, config: &Config) -> i16 {
-    if asked == -1 { config.topics.replication_factor as i16 } else { asked }
-}
-
-/// The replicas by partition, which must name the partitions 0, 1, 2, ... in any order.
-fn assignment(topic: &NewTopic) -> Result<Vec<Vec<NodeId>>, TopicError> {
-    if topic.assignment.is_empty() {
-        return Ok(Vec::new());
-    }
-    if topic.partitions != -1 || topic.replication != -1 {
-        return Err(TopicError::InvalidRequest(
-            "a number of partitions or replicas and an assignment exclude each other".into(),
-        ));
-    }
-    let mut sorted = topic.assignment.clone();
-    sorted.sort_by_key(|(index, _)| *index);
-    let is_dense = sorted.iter().enumerate().all(|(at, (index, _))| *index == PartitionIndex(at as i32));
-    if !is_dense {
-        return Err(TopicError::InvalidAssignment("partitions are numbered from 0 without gaps".into()));
-    }
-    Ok(sorted.into_iter().map(|(_, replicas)| replicas).collect())
 }
 
 fn done(cluster: &Cluster, name: &str) -> Result<TopicDone, TopicError> {
