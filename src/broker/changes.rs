@@ -80,6 +80,7 @@ impl Broker {
 
     /// What topics inherit may have changed.
     fn apply_overrides(&mut self, cluster: &Cluster) {
+        self.apply_rates(cluster);
         let overrides = settings::overrides(cluster, self.node);
         if overrides == self.overrides {
             return;
@@ -102,7 +103,7 @@ impl Broker {
             let is_here = state.replicas.contains(&self.node);
             match (self.key_at(&topic.name, index), is_here) {
                 (Some(key), true) => self.apply_state(now, key, state),
-                (Some(key), false) => self.remove_partition(now, key, fx),
+                (Some(key), false) => self.leave_partition(now, key, fx),
                 (None, true) => self.add_partition(now, topic, index, state, fx),
                 (None, false) => {}
             }
@@ -218,6 +219,14 @@ impl Broker {
         }
         self.topics.remove(name);
         self.topic_names.remove(&id);
+    }
+
+    /// Others have the partition now.
+    fn leave_partition(&mut self, now: Now, key: PartitionKey, fx: &mut Effects) {
+        if self.partitions.get(key).is_some_and(|partition| partition.is_leader) {
+            self.resign(now, key); // clients look for the next leader, rather than for the topic
+        }
+        self.remove_partition(now, key, fx);
     }
 
     /// Forgets a partition and deletes its files.

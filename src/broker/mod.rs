@@ -338,6 +338,7 @@ impl Broker {
         self.logs.on_time(now, fx);
         self.take_events(now, fx);
         self.fetch_paused(now);
+        self.answer_throttled(now, fx);
         self.forward_paused(now);
         self.forward(now);
         self.look_at_followers();

@@ -3,11 +3,13 @@
 //! Invariant: every value is within its key's bounds and within what the node's memory allows; a value in the tree that
 //! is not (a ZooKeeper client can write anything) counts as absent.
 
+use std::collections::BTreeSet;
+
 use super::topic_keys::{self, TOPIC_KEYS, TopicKey};
 use crate::config::{TimestampType, TopicDefaults};
 use crate::coordinator::cluster::{Cluster, ConfigMap};
 use crate::log::{CompactionConfig, LogConfig, SEGMENT_BYTES_MAX};
-use crate::types::NodeId;
+use crate::types::{NodeId, PartitionIndex};
 
 /// The effective configuration of one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +24,40 @@ pub struct TopicSettings {
     pub timestamp_after_ms_max: Option<i64>,
     /// For acks=all; none: nobody says so, and it follows from the number of replicas.
     pub min_insync_replicas: Option<usize>,
+    /// Replicas from which others catch up no faster than the board's rate.
+    pub leaders_throttled: Throttled,
+    /// Replicas that catch up no faster than the board's rate.
+    pub followers_throttled: Throttled,
     /// Records need keys.
     pub is_compacted: bool,
     /// Old records may go.
     pub is_deleted: bool,
     /// What the log obeys.
     pub log: LogConfig,
+}
+
+/// Which replicas of a topic a rate holds for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Throttled {
+    is_all: bool,
+    pairs: BTreeSet<(PartitionIndex, NodeId)>,
+}
+
+impl Throttled {
+    /// Reads a list of partition:broker pairs, or `*`, that was checked.
+    fn parse(value: Option<&str>) -> Throttled {
+        let entries = || topic_keys::list(value.unwrap_or_default());
+        let pair = |entry: &str| {
+            let (partition, broker) = entry.split_once(':')?;
+            Some((PartitionIndex(partition.parse().ok()?), NodeId(broker.parse().ok()?)))
+        };
+        Throttled { is_all: entries().any(|entry| entry == "*"), pairs: entries().filter_map(pair).collect() }
+    }
+
+    /// True when it holds for that replica.
+    pub fn has(&self, index: PartitionIndex, node: NodeId) -> bool {
+        self.is_all || self.pairs.contains(&(index, node))
+    }
 }
 
 impl TopicSettings {
@@ -57,6 +87,8 @@ impl TopicSettings {
                 Some(said) => said.parse().ok(),
                 None => defaults.min_insync_replicas.map(usize::from),
             },
+            leaders_throttled: Throttled::parse(values.said("leader.replication.throttled.replicas")),
+            followers_throttled: Throttled::parse(values.said("follower.replication.throttled.replicas")),
             is_deleted,
             is_compacted,
             log: LogConfig {
@@ -159,6 +191,8 @@ mod tests {
             timestamp_before_ms_max: None,
             timestamp_after_ms_max: None,
             min_insync_replicas: None,
+            leaders_throttled: Throttled::default(),
+            followers_throttled: Throttled::default(),
             is_compacted: false,
             is_deleted: true,
             log: LogConfig { retention_ms: Some(604_800_000), producers: true, ..LogConfig::default() },
@@ -180,6 +214,17 @@ mod tests {
         assert_eq!((set.message_bytes_max, set.log.segment_bytes), (2 << 20, 1 << 30));
         assert_eq!((set.log.retention_ms, set.log.retention_bytes), (None, Some(5000)));
         assert_eq!((set.timestamp_type, set.timestamp_after_ms_max), (TimestampType::LogAppendTime, Some(3_600_000)));
+    }
+
+    /// Throttled replicas are pairs, or all.
+    #[test]
+    fn throttled() {
+        let key = "leader.replication.throttled.replicas";
+        let has = |value: &str, partition, broker| {
+            settings(&[(key, value)]).leaders_throttled.has(PartitionIndex(partition), NodeId(broker))
+        };
+        assert!(has("0:1, 3:2", 3, 2) && !has("0:1,3:2", 3, 1) && has("*", 9, 9) && !has("nonsense", 0, 0));
+        assert!(!settings(&[(key, "*")]).followers_throttled.has(PartitionIndex(0), NodeId(1)));
     }
 
     /// A topic that is only compacted loses nothing to age or size.

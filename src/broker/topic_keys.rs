@@ -346,7 +346,27 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         synonym: Some("unclean.leader.election.enable"),
         documentation: "Whether a replica that is not in sync may lead when no other is left, which loses records.",
         allowed: Allowed::Boolean,
-        default: |_| "false".into(),
+        default: |defaults| defaults.unclean_election.to_string(),
+    },
+];
+
+/// Keys of brokers that can be altered while they run and that no topic inherits, ascending by name.
+pub static BROKER_KEYS: &[TopicKey] = &[
+    TopicKey {
+        name: "follower.replication.throttled.rate",
+        synonym: Some("follower.replication.throttled.rate"),
+        documentation: "Bytes a second at which this broker's replicas catch up that \
+                        follower.replication.throttled.replicas names.",
+        allowed: Allowed::Long(0),
+        default: |_| NEVER.into(),
+    },
+    TopicKey {
+        name: "leader.replication.throttled.rate",
+        synonym: Some("leader.replication.throttled.rate"),
+        documentation: "Bytes a second at which others catch up from this broker's replicas that \
+                        leader.replication.throttled.replicas names.",
+        allowed: Allowed::Long(0),
+        default: |_| NEVER.into(),
     },
 ];
 

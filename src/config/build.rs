@@ -2,8 +2,8 @@
 
 use super::values::{Cap, Values};
 use super::{
-    CleanupPolicy, Config, CountLimits, Endpoint, Facts, KafkaConfig, Layers, LogLevel, MapLine, Member, MemoryConfig,
-    MqttConfig, Outcome, PeerConfig, Shares, Size, TestDisk, TimestampType, TopicDefaults, TopicToCreate,
+    BalanceConfig, CleanupPolicy, Config, CountLimits, Endpoint, Facts, KafkaConfig, Layers, LogLevel, MapLine, Member,
+    MemoryConfig, MqttConfig, Outcome, PeerConfig, Shares, Size, TestDisk, TimestampType, TopicDefaults, TopicToCreate,
     ZooKeeperConfig, ensemble, groups, listeners,
 };
 
@@ -87,6 +87,10 @@ fn read_peers(values: &mut Values<'_>, tick_ms: u64) -> PeerConfig {
             .filter(|path: &std::path::PathBuf| !path.as_os_str().is_empty()),
         forms_alone: values.bool("tern.ensemble.form"),
         broker_session_ms: session_ms as u64,
+        balance: values.bool("auto.leader.rebalance.enable").then(|| BalanceConfig {
+            interval_ms: values.int("leader.imbalance.check.interval.seconds") as u64 * 1000,
+            percentage: values.int("leader.imbalance.per.broker.percentage") as usize,
+        }),
     }
 }
 
@@ -273,6 +277,7 @@ fn read_topics(values: &mut Values<'_>, kafka: &KafkaConfig, memory: &MemoryConf
         partitions: partitions(values, "num.partitions", memory),
         replication_factor: values.optional_int("default.replication.factor").map(|copies| copies as u16),
         min_insync_replicas: values.optional_int("min.insync.replicas").map(|copies| copies as u16),
+        unclean_election: values.bool("unclean.leader.election.enable"),
         replica_lag_ms: values.int("replica.lag.time.max.ms") as u64,
         message_bytes_max: values.capped_int("message.max.bytes", 1_048_588, message) as usize,
         segment_bytes: values.int("log.segment.bytes") as u64,

@@ -92,6 +92,17 @@ pub struct PeerConfig {
     pub forms_alone: bool,
     /// `broker.session.timeout.ms`.
     pub broker_session_ms: u64,
+    /// When leaderships go back to the preferred replicas; none: only when somebody asks.
+    pub balance: Option<BalanceConfig>,
+}
+
+/// `auto.leader.rebalance.enable` and what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BalanceConfig {
+    /// `leader.imbalance.check.interval.seconds`, in milliseconds.
+    pub interval_ms: u64,
+    /// `leader.imbalance.per.broker.percentage`.
+    pub percentage: usize,
 }
 
 /// The Kafka door.
@@ -202,6 +213,8 @@ pub struct TopicDefaults {
     pub replication_factor: Option<u16>,
     /// `min.insync.replicas`; none: by the number of copies.
     pub min_insync_replicas: Option<u16>,
+    /// `unclean.leader.election.enable`.
+    pub unclean_election: bool,
     /// `replica.lag.time.max.ms`: a follower that is behind for longer is not in sync.
     pub replica_lag_ms: u64,
     /// `message.max.bytes` (`max.message.bytes`): the largest batch, within the request account.

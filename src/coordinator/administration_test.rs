@@ -18,7 +18,7 @@ fn preferred_leader() {
     assert_eq!(elect_preferred(bench.view(), "u", index), Err(ElectionError::UnknownPartition));
     assert_eq!(elect_preferred(bench.view(), "t", index), Err(ElectionError::NotNeeded));
     bench.ok(Txn { by: By::NODE, body: Body::CloseSession { session: SessionId(102) } });
-    let txn = builders::elect_leaders(bench.view()).unwrap();
+    let txn = builders::elect_leaders(bench.view(), |_| false).unwrap();
     bench.ok(txn);
     let elected = bench.view().topic("t").unwrap().partitions[0].clone();
     assert_eq!((elected.leader, elected.isr.len()), (Some(NodeId(1)), 2));

@@ -24,6 +24,8 @@ mod testing;
 #[cfg(test)]
 mod administration_test;
 #[cfg(test)]
+mod reassignment_test;
+#[cfg(test)]
 mod transactions_test;
 mod tree;
 mod txn;

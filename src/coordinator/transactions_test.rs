@@ -421,14 +421,14 @@ fn a_broker_loses_its_logs() {
 fn leaders_are_elected() {
     let mut bench = Bench::with_brokers(2);
     bench.ok(builders::create_topic(bench.view(), &plan("t", 2, 2), 100).unwrap());
-    assert_eq!(builders::elect_leaders(bench.view()), None);
+    assert_eq!(builders::elect_leaders(bench.view(), |_| false), None);
     bench.ok(Txn { by: By::NODE, body: Body::CloseSession { session: SessionId(102) } });
     assert!(bench.changes.cluster.contains(&Change::BrokersChanged));
-    let txn = builders::elect_leaders(bench.view()).unwrap();
+    let txn = builders::elect_leaders(bench.view(), |_| false).unwrap();
     bench.ok(txn.clone());
     assert!(bench.view().topic("t").unwrap().partitions.iter().all(|p| p.leader == Some(NodeId(1))));
     assert_eq!(bench.code(txn), ErrorCode::BadVersion);
-    assert_eq!(builders::elect_leaders(bench.view()), None);
+    assert_eq!(builders::elect_leaders(bench.view(), |_| false), None);
 }
 
 /// Blocks of producer ids follow each other, and two who ask at once do not get the same.

@@ -10,16 +10,21 @@
 //! | this process is not registered as the broker, and its directories are known | register it |
 //! | the tree does not know the members of the ensemble | write them down |
 //! | another is the controller, or none | claim it |
-//! | a partition has no leader, and its ISR has a living broker | elect |
+//! | a partition has no leader, and its ISR has a living broker (or any replica, where unclean elections are allowed) | elect |
+//! | replicas that are moving have arrived | complete the move |
+//! | a tool asked for moves or preferred leaders in `/admin` | begin them |
+//! | preferred replicas do not lead | give leaderships back |
 //! | a tool wrote a topic without id or states | complete it |
 //! | a tool asked for a deletion | delete the topic |
 //!
 //! Invariant: a node that does not lead the quorum only registers itself; called by the engine only.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::ensemble;
+use super::balance::Balance;
+use super::{configs, ensemble};
 use crate::config::Config;
 use crate::coordinator::builders;
 use crate::coordinator::cluster::Endpoint;
@@ -37,6 +42,9 @@ pub(super) enum Duty {
     Ensemble,
     Claim,
     Elect,
+    Move,
+    Requested,
+    Balance,
     Complete(Arc<str>),
     Delete(Arc<str>),
 }
@@ -49,6 +57,9 @@ pub(super) struct Duties {
     is_leading: bool,
     leader: Option<NodeId>,
     under_way: Option<Duty>,
+    balance: Balance,
+    /// A partition could be led by a replica out of sync once it is clear that nobody else comes.
+    awaits_quiet: bool,
     /// Not before then, after a failure.
     paused: BTreeMap<Duty, Instant>,
     /// Topics of tools that were said to be too large; they may become smaller, or others.
@@ -81,6 +92,8 @@ impl Duties {
             is_leading: false,
             leader: None,
             under_way: None,
+            balance: Balance::default(),
+            awaits_quiet: false,
             paused: BTreeMap::new(),
             too_large: BTreeSet::new(),
         }
@@ -97,6 +110,7 @@ impl Duties {
         (self.is_leading, self.leader) = (is_leading, leader);
         if is_changed {
             self.paused.clear();
+            self.balance.forget();
         }
         is_changed
     }
@@ -136,13 +150,20 @@ impl Duties {
             && !is_success
         {
             tracing::warn!("{duty:?} failed and is tried again");
-            self.paused.insert(duty, now.mono.plus_millis(RETRY_PAUSE_MS));
+            let at = now.mono.plus_millis(RETRY_PAUSE_MS);
+            if duty == Duty::Balance {
+                self.balance.again(at);
+            }
+            self.paused.insert(duty, at);
         }
     }
 
-    /// When a failed duty may be tried again.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.paused.values().min().copied()
+    /// When a failed duty may be tried again, or one may have become due.
+    pub fn next_deadline(&self, config: &Config) -> Option<Instant> {
+        // What is under way or paused leads to another look anyway.
+        let is_free = self.is_leading && self.under_way.is_none() && self.paused.is_empty();
+        let balance = is_free.then(|| self.balance.next_deadline(&config.peers, self.awaits_quiet)).flatten();
+        self.paused.values().copied().chain(balance).min()
     }
 
     fn find(
@@ -185,12 +206,44 @@ impl Duties {
             let txn = builders::claim_controller(cluster, node, self.session, now.wall);
             return Some((Duty::Claim, txn)).filter(|(duty, _)| is_due(duty));
         }
+        self.balance.follow(now, &config.peers, cluster);
         if is_due(&Duty::Elect)
-            && let Some(txn) = builders::elect_leaders(cluster)
+            && let Some(txn) = self.elect(now, config, cluster)
         {
             return Some((Duty::Elect, txn));
         }
+        let is_due = |duty: &Duty| !self.paused.contains_key(duty);
+        if is_due(&Duty::Move)
+            && let Some(txn) = builders::complete_moves(cluster)
+        {
+            return Some((Duty::Move, txn));
+        }
+        if is_due(&Duty::Requested)
+            && let Some(txn) = builders::requested(cluster, tree)
+        {
+            return Some((Duty::Requested, txn));
+        }
+        if is_due(&Duty::Balance)
+            && let Some(txn) = self.balance.due(now, &config.peers, cluster)
+        {
+            tracing::info!("leaderships go back to the preferred replicas");
+            return Some((Duty::Balance, txn));
+        }
         self.find_topic(config, cluster, tree, rng)
+    }
+
+    /// Leaders for partitions without. Whoever may lead without being in sync does so only when nobody has come or gone for
+    /// a while: at the start of an ensemble the others are but a moment late.
+    fn elect(&mut self, now: Now, config: &Config, cluster: &Cluster) -> Option<Txn> {
+        let is_quiet = self.balance.is_quiet(now, &config.peers);
+        let awaits_quiet = Cell::new(false);
+        let txn = builders::elect_leaders(cluster, |topic| {
+            let is_allowed = configs::is_unclean_allowed(config, cluster, topic);
+            awaits_quiet.set(awaits_quiet.get() || is_allowed && !is_quiet);
+            is_allowed && is_quiet
+        });
+        self.awaits_quiet = awaits_quiet.get();
+        txn
     }
 
     fn find_topic(&mut self, config: &Config, cluster: &Cluster, tree: &Tree, rng: &mut Rng) -> Option<(Duty, Txn)> {
@@ -337,7 +390,7 @@ mod tests {
         assert!(fixture.next(now).is_none());
         fixture.duties.done(now, false);
         assert!(fixture.next(now).is_none());
-        let later = Now { mono: fixture.duties.next_deadline().unwrap(), ..now };
+        let later = Now { mono: fixture.duties.next_deadline(&fixture.config).unwrap(), ..now };
         assert!(fixture.next(later).is_some());
     }
 }

@@ -167,7 +167,7 @@ impl Engine {
         self.touch_leader(now, fx);
         self.leave_at_last(now, fx);
         self.sweep_znodes(now);
-        self.duties_wanted |= self.duties.next_deadline().is_some_and(|at| at <= now.mono);
+        self.duties_wanted |= self.duties.next_deadline(&self.config).is_some_and(|at| at <= now.mono);
         self.follow_metadata(now, fx);
         self.follow_broker(fx);
     }
@@ -177,7 +177,7 @@ impl Engine {
         let deadlines = [
             self.broker.next_deadline(),
             self.metadata.next_deadline(),
-            self.duties.next_deadline(),
+            self.duties.next_deadline(&self.config).filter(|_| self.phase == Phase::Serving),
             self.coordination.next_deadline(),
             self.znodes.next_deadline(),
             self.peers.brokers.next_deadline(),

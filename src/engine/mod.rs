@@ -15,6 +15,7 @@ mod metadata;
 mod protocol;
 mod replication;
 mod sweep;
+mod balance;
 mod configs;
 mod diagnostics;
 mod duties;
@@ -25,6 +26,7 @@ mod lifecycle;
 mod peers;
 mod producer_ids;
 mod proposals;
+mod reassign;
 mod topic_commands;
 mod topics;
 pub mod znodes;
@@ -44,7 +46,7 @@ pub use crate::broker::{
     ProducerState, ReadData, ReadError, Waiter,
 };
 pub use crate::coordinator::ErrorCode as TreeError;
-pub use crate::coordinator::builders::ElectionError;
+pub use crate::coordinator::builders::{ElectionError, Move, MoveError};
 pub use crate::coordinator::cluster;
 pub use crate::coordinator::features;
 pub use crate::coordinator::members::CONFIG_PATH;
@@ -411,21 +413,6 @@ impl Engine {
             self.completions.push_back((waiter, Completion::Proposed(Err(ProposeError::Busy))));
         }
         Ok(true)
-    }
-
-    /// Makes a partition's preferred replica its leader; answers with `Completion::Proposed`.
-    pub fn elect_preferred(
-        &mut self,
-        now: Now,
-        topic: &str,
-        index: PartitionIndex,
-        waiter: Waiter,
-    ) -> Result<(), ElectionError> {
-        let txn = crate::coordinator::builders::elect_preferred(self.view(), topic, index)?;
-        if !self.begin_proposal(now, &txn, Purpose::Door(waiter)) {
-            self.completions.push_back((waiter, Completion::Proposed(Err(ProposeError::Busy))));
-        }
-        Ok(())
     }
 
     /// Alters the quotas of a user or client. Answers as `alter_config` does.

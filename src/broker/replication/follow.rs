@@ -10,7 +10,7 @@ use crate::effect::Effects;
 use crate::log::LogKey;
 use crate::memory::Grant;
 use crate::record::{BatchView, Batches};
-use crate::types::{LeaderEpoch, NodeId, Now, Offset};
+use crate::types::{Instant, LeaderEpoch, NodeId, Now, Offset};
 
 impl Broker {
     /// A data link has come up: what was asked over the last one is asked again.
@@ -195,7 +195,10 @@ impl Broker {
             return self.pause(now, key);
         }
         self.told(key, marks, fx);
-        self.want(key, asked);
+        match self.charge_taking(key, batches.len()) {
+            Some(until) => self.pause_until(key, until),
+            None => self.want(key, asked),
+        }
     }
 
     /// Appends the leader's batches; those before an error stay.
@@ -312,10 +315,14 @@ impl Broker {
 
     /// Gives up for now; the fetch is repeated after a pause.
     fn pause(&mut self, now: Now, key: PartitionKey) {
+        self.pause_until(key, now.mono.plus_millis(RETRY_MS));
+    }
+
+    fn pause_until(&mut self, key: PartitionKey, until: Instant) {
         let Some(replicated) = self.replicated(key) else { return };
         if matches!(replicated.following, Following::Asked(..) | Following::Wanted) {
             replicated.following = Following::Paused;
-            self.replication.paused.set(key, now.mono.plus_millis(RETRY_MS));
+            self.replication.paused.set(key, until);
         }
     }
 

@@ -111,6 +111,7 @@ impl Broker {
         };
         follower.fetching = Fetching::Answered;
         self.replication.links.send(node, &answer);
+        self.charge_sending(key, node, result.map_or(0, |batches| batches.len()));
     }
 
     /// The next change that this node wants of the tree.
@@ -282,13 +283,16 @@ impl Broker {
     }
 
     /// Answers a parked fetch if there is something to answer with.
-    fn answer_fetch(&mut self, key: PartitionKey, node: NodeId, fx: &mut Effects) {
+    pub(super) fn answer_fetch(&mut self, key: PartitionKey, node: NodeId, fx: &mut Effects) {
         let Some(partition) = self.partitions.get_mut(key).filter(|partition| partition.is_leader) else { return };
         let (Some(log), at, marks) = (partition.log, partition.at(), partition.told()) else { return };
         let Some(follower) = partition.follower(node) else { return };
         let Fetching::Parked(asked) = follower.fetching else { return };
         let log_marks = self.logs.marks(log);
         if asked.from >= log_marks.end {
+            return;
+        }
+        if self.wait_for_rate(key, node) {
             return;
         }
         if !self.replication.links.has_room(node) {
@@ -300,6 +304,7 @@ impl Broker {
         if !batches.is_empty() {
             follower.fetching = Fetching::Answered;
             self.replication.links.send(node, &Message::Records { at, number: asked.number, marks, batches: &batches });
+            self.charge_sending(key, node, batches.len());
         } else if asked.from < log_marks.durable {
             follower.fetching = Fetching::Reading(asked);
             self.read_for(key, node, at.epoch, asked.from, fx);

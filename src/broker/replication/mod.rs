@@ -28,6 +28,7 @@ mod links;
 mod message;
 mod roles;
 mod tails;
+mod throttle;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -40,6 +41,7 @@ use crate::coordinator::cluster::{PartitionState, Replicas};
 use crate::types::{Instant, LeaderEpoch, NodeId, Now, Offset, Timers};
 use followers::{Asked, Followers};
 use links::Links;
+use throttle::Throttle;
 
 /// What the log reads at once for a follower that is behind.
 pub(super) const REPLICA_READ_BYTES: usize = 256 * 1024;
@@ -83,6 +85,11 @@ pub(super) struct Replication {
     pub wishes: VecDeque<PartitionKey>,
     /// Followers here that fetch again then.
     pub paused: Timers<PartitionKey>,
+    /// What leaders here send to followers out of sync, and what followers here take.
+    pub sending: Throttle,
+    pub taking: Throttle,
+    /// Fetches that wait for the rate.
+    pub throttled: Timers<(NodeId, PartitionKey)>,
     /// When lags are looked at next.
     pub next_look: Option<Instant>,
 }
@@ -174,6 +181,9 @@ impl Replication {
             look_for_room_at: None,
             wishes: VecDeque::new(),
             paused: Timers::default(),
+            sending: Throttle::default(),
+            taking: Throttle::default(),
+            throttled: Timers::default(),
             next_look: None,
         }
     }

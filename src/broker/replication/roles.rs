@@ -143,6 +143,9 @@ impl Replication {
     /// When `on_time` has something to do here.
     pub fn next_deadline(&self) -> Option<Instant> {
         let wishes = (!self.wishes.is_empty()).then_some(self.now);
-        [self.paused.earliest(), self.next_look, self.look_for_room_at, wishes].into_iter().flatten().min()
+        [self.paused.earliest(), self.throttled.earliest(), self.next_look, self.look_for_room_at, wishes]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

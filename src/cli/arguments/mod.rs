@@ -15,7 +15,7 @@ use super::{bench, completions, demo};
 pub use group::{GroupArguments, GroupCommand, ResetGroup};
 pub use node::{NodeArguments, NodeCommand};
 pub use records::{Compression, ConsumeArguments, InputFormat, ProduceArguments};
-pub use topic::{AlterTopic, CreateTopic, TopicArguments, TopicCommand};
+pub use topic::{AlterTopic, CreateTopic, ReassignTopics, TopicArguments, TopicCommand};
 pub use zk::{ZkArguments, ZkCommand, ZkCreate, ZkLine, ZkLineCommand, ZkServer, ZkSet, ZkTask};
 
 /// Kafka, ZooKeeper and MQTT for boards of 512 MB, in one small binary

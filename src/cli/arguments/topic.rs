@@ -60,6 +60,14 @@ pub enum TopicCommand {
   tern topic alter readings --delete-config retention.ms
   tern topic alter readings --partitions 6")]
     Alter(AlterTopic),
+    /// Move copies between boards, or change their number
+    #[command(after_help = "Examples:
+  tern topic reassign --all --replication 3 --wait
+  tern topic reassign readings --to 2,3,4 --throttle 1MiB
+  tern topic reassign --all --without 3 --dry-run
+  tern topic reassign --all --cancel
+  tern topic reassign --wait      (for what is under way; takes the rates away)")]
+    Reassign(ReassignTopics),
     /// Delete topics and their records
     #[command(after_help = "Example:
   tern topic delete readings")]
@@ -111,6 +119,40 @@ pub struct CreateTopic {
     /// Only say whether it could be created
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub bootstrap: Bootstrap,
+}
+
+/// `tern topic reassign`.
+#[derive(Args, Debug)]
+pub struct ReassignTopics {
+    /// Names
+    #[arg(value_name = "TOPIC", conflicts_with = "all")]
+    pub names: Vec<String>,
+    /// All topics, the brokers' own as well
+    #[arg(long)]
+    pub all: bool,
+    /// Copies of each partition; as many as it has when left out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub replication: Option<u8>,
+    /// The boards that may hold copies; all when left out
+    #[arg(long, value_name = "ID[,ID...]", value_delimiter = ',')]
+    pub to: Vec<i32>,
+    /// A board that shall hold none
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub without: Vec<i32>,
+    /// Bytes a second at which copies are made on each board; waits, and takes the rate away at the end
+    #[arg(long, value_name = "BYTES")]
+    pub throttle: Option<String>,
+    /// Only show the plan
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait until the copies are made
+    #[arg(long)]
+    pub wait: bool,
+    /// Take back what is under way
+    #[arg(long, conflicts_with_all = ["replication", "to", "without", "throttle", "dry_run"])]
+    pub cancel: bool,
     #[command(flatten)]
     pub bootstrap: Bootstrap,
 }

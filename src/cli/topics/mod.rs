@@ -1,7 +1,8 @@
-//! `tern topic`: create, list, describe, alter, delete, truncate, over the Kafka door.
+//! `tern topic`: create, list, describe, alter, reassign, delete, truncate, over the Kafka door.
 
 mod alter;
 mod describe;
+mod reassign;
 mod sizes;
 mod truncate;
 
@@ -32,6 +33,7 @@ pub fn run(command: &TopicCommand) -> io::Result<()> {
             describe::describe(&mut Cluster::connect(&bootstrap.bootstrap)?, names, *configs, *json)
         }
         TopicCommand::Alter(arguments) => alter::run(arguments),
+        TopicCommand::Reassign(arguments) => reassign::run(arguments),
         TopicCommand::Delete { names, bootstrap } => delete(&mut Cluster::connect(&bootstrap.bootstrap)?, names),
         TopicCommand::Truncate { name, before, partition, bootstrap } => {
             truncate::run(&mut Cluster::connect(&bootstrap.bootstrap)?, name, before, *partition)

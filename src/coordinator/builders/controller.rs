@@ -1,7 +1,10 @@
 //! What the controller, which is the quorum's leader, decides.
 
+use std::collections::BTreeSet;
+
+use super::reassign::{is_moving, origin_of};
 use super::{create_ephemeral, delete, set_data};
-use crate::coordinator::cluster::{Cluster, PartitionState, json};
+use crate::coordinator::cluster::{Cluster, PartitionState, Topic, json};
 use crate::coordinator::txn::{Body, By, Op, Txn};
 use crate::types::{LeaderEpoch, NodeId, PartitionIndex, SessionId, Timestamp};
 
@@ -20,23 +23,51 @@ pub fn claim_controller(cluster: &Cluster, broker: NodeId, session: SessionId, n
     Txn { by: By::Node { session }, body: Body::Multi(ops) }
 }
 
-/// New leaders for partitions that have none or whose leader is not registered, from the ISR; `None` when nothing can
-/// be done. Call again after it was applied: large clusters take several transactions.
-pub fn elect_leaders(cluster: &Cluster) -> Option<Txn> {
+/// New leaders for partitions that have none or whose leader is not registered, from the ISR, or from the replicas that
+/// live when the ISR has none and `is_unclean` says so; `None` when nothing can be done. Call again after it was applied:
+/// large clusters take several transactions.
+pub fn elect_leaders(cluster: &Cluster, is_unclean: impl Fn(&Topic) -> bool) -> Option<Txn> {
     let mut ops = Vec::new();
     for topic in cluster.topics.values() {
-        for (index, partition) in topic.partitions.iter().enumerate() {
+        for (index, partition) in topic.partitions.iter().enumerate().filter(|(_, state)| is_offline(cluster, state)) {
+            let elect = || {
+                let clean = elect(cluster, &topic.name, index, partition, false);
+                clean.or_else(|| elect(cluster, &topic.name, index, partition, is_unclean(topic)))
+            };
             if ops.len() < OPS_MAX
-                && let Some(op) = elect(cluster, &topic.name, index, partition)
+                && let Some(op) = elect()
             {
                 ops.push(op);
             }
         }
     }
-    if ops.is_empty() { None } else { Some(Txn { by: By::NODE, body: Body::Multi(ops) }) }
+    multi(ops)
 }
 
-/// Why a preferred replica is not made the leader.
+/// Gives leaderships back to `brokers`: of partitions whose preferred replica is one of them, in sync, and does not lead.
+/// `None` when there is nothing to give. Partitions that are moving are left alone.
+pub fn balance_leaders(cluster: &Cluster, brokers: &BTreeSet<NodeId>) -> Option<Txn> {
+    let mut ops = Vec::new();
+    for topic in cluster.topics.values() {
+        for (index, partition) in topic.partitions.iter().enumerate() {
+            let is_wanted = partition.replicas.first().is_some_and(|preferred| brokers.contains(preferred));
+            if is_wanted
+                && ops.len() < OPS_MAX
+                && !is_moving(partition)
+                && let Ok(op) = elect_preferred_op(cluster, &topic.name, PartitionIndex(index as i32))
+            {
+                ops.push(op);
+            }
+        }
+    }
+    multi(ops)
+}
+
+fn multi(ops: Vec<Op>) -> Option<Txn> {
+    (!ops.is_empty()).then_some(Txn { by: By::NODE, body: Body::Multi(ops) })
+}
+
+/// Why a replica is not made the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElectionError {
     /// Client: there is no such partition.
@@ -45,10 +76,29 @@ pub enum ElectionError {
     NotNeeded,
     /// View: it is not alive, or not in sync.
     NotInSync,
+    /// View: no replica is alive.
+    NobodyAlive,
 }
 
 /// Makes the first of a partition's replicas its leader, provided that it is alive and in sync.
 pub fn elect_preferred(cluster: &Cluster, topic: &str, index: PartitionIndex) -> Result<Txn, ElectionError> {
+    elect_preferred_op(cluster, topic, index).map(Txn::by_node)
+}
+
+/// Makes any replica that is alive the leader of a partition whose leader is not, one in sync if there is one: else what
+/// was acknowledged and it does not have is lost.
+pub fn elect_unclean(cluster: &Cluster, topic: &str, index: PartitionIndex) -> Result<Txn, ElectionError> {
+    let partition = cluster.partition(topic, index).ok_or(ElectionError::UnknownPartition)?;
+    if !is_offline(cluster, partition) {
+        return Err(ElectionError::NotNeeded);
+    }
+    let place = usize::try_from(index.0).map_err(|_| ElectionError::UnknownPartition)?;
+    let op = elect(cluster, topic, place, partition, false).or_else(|| elect(cluster, topic, place, partition, true));
+    op.map(Txn::by_node).ok_or(ElectionError::NobodyAlive)
+}
+
+/// The operation of `elect_preferred`.
+pub(super) fn elect_preferred_op(cluster: &Cluster, topic: &str, index: PartitionIndex) -> Result<Op, ElectionError> {
     let partition = cluster.partition(topic, index).ok_or(ElectionError::UnknownPartition)?;
     let preferred = *partition.replicas.first().ok_or(ElectionError::NotInSync)?;
     if partition.leader == Some(preferred) {
@@ -61,17 +111,25 @@ pub fn elect_preferred(cluster: &Cluster, topic: &str, index: PartitionIndex) ->
     let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
     let state = json::state(Some(preferred), epoch, &partition.isr, cluster.controller_epoch);
     let path = format!("/brokers/topics/{topic}/partitions/{}/state", index.0);
-    Ok(Txn::by_node(set_data(path, state, partition.version)))
+    Ok(set_data(path, state, partition.version))
 }
 
-fn elect(cluster: &Cluster, topic: &str, index: usize, partition: &PartitionState) -> Option<Op> {
+/// Nobody leads it who is alive.
+fn is_offline(cluster: &Cluster, partition: &PartitionState) -> bool {
+    let is_led = partition.leader.as_ref().is_some_and(|leader| cluster.brokers.contains_key(leader));
+    partition.version >= 0 && !is_led
+}
+
+/// The election of an offline partition. An unclean leader is the only one in sync, whatever others have.
+fn elect(cluster: &Cluster, topic: &str, index: usize, partition: &PartitionState, is_unclean: bool) -> Option<Op> {
     let is_alive = |id: &NodeId| cluster.brokers.contains_key(id);
-    if partition.version < 0 || partition.leader.as_ref().is_some_and(is_alive) {
-        return None;
-    }
-    let leader = partition.replicas.iter().find(|id| partition.isr.contains(id) && is_alive(id)).copied()?;
+    let leader = match is_unclean {
+        true => origin_of(partition).into_iter().find(is_alive),
+        false => partition.replicas.iter().find(|id| partition.isr.contains(id) && is_alive(id)).copied(),
+    }?;
     let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
     // Those who are gone have everything that was acknowledged until the new leader, at once, has them out.
-    let state = json::state(Some(leader), epoch, &partition.isr, cluster.controller_epoch);
+    let isr = if is_unclean { [leader].into_iter().collect() } else { partition.isr.clone() };
+    let state = json::state(Some(leader), epoch, &isr, cluster.controller_epoch);
     Some(set_data(format!("/brokers/topics/{topic}/partitions/{index}/state"), state, partition.version))
 }

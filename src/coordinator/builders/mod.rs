@@ -9,15 +9,19 @@ mod controller;
 mod initial;
 mod partition;
 mod producer_ids;
+mod reassign;
+mod requested;
 mod topic;
 mod topic_error;
 
 pub use broker::register_broker;
 pub use config::alter_config;
-pub use controller::{ElectionError, claim_controller, elect_leaders, elect_preferred};
+pub use controller::{ElectionError, balance_leaders, claim_controller, elect_leaders, elect_preferred, elect_unclean};
 pub use initial::{FIRST_NAMES, format_cluster, is_formatted};
 pub use partition::{NewState, alter_partition};
 pub use producer_ids::{PRODUCER_ID_BLOCK, next_producer_ids};
+pub use reassign::{Move, MoveError, check_move, complete_moves, is_moving, move_replicas, origin_of, target_of};
+pub use requested::{ELECTION_PATH, MOVES_PATH, forget_requested, requested};
 pub use topic::{TopicPlan, complete_topic, create_partitions, create_topic, delete_topic, request_deletion};
 pub use topic_error::TopicError;
 

@@ -160,17 +160,14 @@ fn topic_value(known: &Known<'_>, set: &ConfigMap, change: &ConfigChange) -> Res
     Ok(value)
 }
 
-/// How fast replicas may catch up: nobody can set that here, and who reassigns partitions takes it away, set or not.
-const RATES: [&str; 3] = [
-    "leader.replication.throttled.rate",
-    "follower.replication.throttled.rate",
-    "replica.alter.log.dirs.io.max.bytes.per.second",
-];
+/// How fast replicas move between directories: a board has one, but who reassigns partitions takes the rate away, set or
+/// not.
+const RATE_BETWEEN_DIRECTORIES: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 
 /// What a broker shall say under a key; `None`: nothing.
 fn broker_value(known: &Known<'_>, set: &ConfigMap, change: &ConfigChange) -> Result<Option<String>, ConfigError> {
     let name = &change.name;
-    if change.operation == ConfigOperation::Delete && (set.contains_key(name) || RATES.contains(&name.as_str())) {
+    if change.operation == ConfigOperation::Delete && (set.contains_key(name) || name == RATE_BETWEEN_DIRECTORIES) {
         return Ok(None);
     }
     let fixed = || ConfigError::Request(format!("Cannot update these configs dynamically: Set({})", cut(name)));
@@ -355,7 +352,9 @@ mod tests {
         assert_eq!(refused("broker.id", "7"), "Cannot update these configs dynamically: Set(broker.id)");
         assert_eq!(refused("retention.ms", "7"), "Cannot update these configs dynamically: Set(retention.ms)");
         assert!(refused("log.retention.ms", "soon").contains("for configuration log.retention.ms"));
-        assert!(fixture.broker(&[change("leader.replication.throttled.rate", Delete, "")]).is_ok());
-        assert!(fixture.broker(&[change("leader.replication.throttled.rate", Set, "1")]).is_err());
+        for (name, takes) in [(RATE_BETWEEN_DIRECTORIES, false), ("leader.replication.throttled.rate", true)] {
+            assert!(fixture.broker(&[change(name, Delete, "")]).is_ok());
+            assert_eq!(fixture.broker(&[change(name, Set, "1")]).is_ok(), takes, "{name}");
+        }
     }
 }

@@ -8,8 +8,8 @@ mod quotas;
 
 use crate::broker::topic_keys::{TOPIC_KEYS, TopicKey};
 use crate::config::{Config, Kind, LogLevel, Setting, TopicDefaults, Use};
-use crate::coordinator::Cluster;
 use crate::coordinator::cluster::ConfigMap;
+use crate::coordinator::{Cluster, Topic};
 
 pub use crate::broker::topic_keys::ConfigType;
 pub use alter::{ConfigChange, ConfigError, ConfigOperation, ConfigResource, ConfigScope};
@@ -106,6 +106,13 @@ fn topic_entry(
 fn inherited(config: &Config, cluster: &Cluster, key: &'static TopicKey) -> String {
     let told = tree_synonyms(config, cluster, key).next().and_then(|(_, value, _)| value);
     told.unwrap_or_else(|| key.default_value(&config.topics))
+}
+
+/// Whether a replica of the topic that is not in sync may lead when no other is left.
+pub(super) fn is_unclean_allowed(config: &Config, cluster: &Cluster, topic: &Topic) -> bool {
+    let Some(key) = TopicKey::find("unclean.leader.election.enable") else { return false };
+    let set = topic.config.get(key.name).filter(|value| key.check(value).is_ok()).cloned();
+    set.unwrap_or_else(|| inherited(config, cluster, key)).trim().eq_ignore_ascii_case("true")
 }
 
 /// What the tree says of this broker and of all, under the broker's name of the key.

@@ -335,7 +335,7 @@ mod tests {
     use crate::broker::Door;
     use crate::coordinator::{Changes, Coordinator, TreeLimits};
     use crate::engine::lifecycle::endpoints;
-    use crate::types::{SessionId, Slot, Term, Timestamp};
+    use crate::types::{PartitionIndex, SessionId, Slot, Term, Timestamp};
 
     /// A tree with one broker, and the commands on it.
     struct Fixture {

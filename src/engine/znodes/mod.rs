@@ -257,7 +257,7 @@ impl Engine {
         })
     }
 
-    fn propose_for(&mut self, now: Now, txn: &Txn, waiter: Waiter) {
+    pub(super) fn propose_for(&mut self, now: Now, txn: &Txn, waiter: Waiter) {
         if !self.begin_proposal(now, txn, Purpose::Door(waiter)) {
             self.completions.push_back((waiter, Completion::Proposed(Err(ProposeError::Busy))));
         }

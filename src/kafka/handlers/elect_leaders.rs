@@ -1,8 +1,9 @@
-//! ElectLeaders: makes the preferred replica of a partition its leader again, where that is needed and possible.
+//! ElectLeaders: makes the preferred replica of a partition its leader again, where that is needed and possible, or any
+//! living replica the leader of a partition that has none (an unclean election, which loses what that replica has not).
 //!
 //! Partitions without a leader are elected by the controller as soon as one of their replicas in sync lives, without
-//! being asked; no replica that is not in sync is ever made a leader. So what an unclean election could give, a
-//! partition has already, or cannot have.
+//! being asked; one that is not in sync becomes leader without being asked only where `unclean.leader.election.enable`
+//! says so.
 
 use std::sync::Arc;
 
@@ -94,22 +95,20 @@ pub fn handle(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Resul
 fn elect(cx: &mut Context<'_>, item: u32, topic: &str, index: PartitionIndex, kind: i8) -> Outcome {
     let not_there = (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the partition does not exist");
     let not_needed = (ErrorCode::ELECTION_NOT_NEEDED, "the partition has that leader");
-    if kind == UNCLEAN {
-        return Outcome::Refused(match cx.engine.view().partition(topic, index) {
-            None => not_there,
-            Some(state) if state.leader.is_some() => not_needed,
-            Some(_) => (ErrorCode::ELIGIBLE_LEADERS_NOT_AVAILABLE, "no replica in sync is alive"),
-        });
-    }
     let waiter = cx.waiter(item);
-    match cx.engine.elect_preferred(cx.now, topic, index, waiter) {
+    let begun = match kind {
+        UNCLEAN => cx.engine.elect_unclean(cx.now, topic, index, waiter),
+        _ => cx.engine.elect_preferred(cx.now, topic, index, waiter),
+    };
+    let not_in_sync = (ErrorCode::PREFERRED_LEADER_NOT_AVAILABLE, "the preferred leader is not alive and in sync");
+    match begun {
         Ok(()) => Outcome::Waits,
         Err(ElectionError::UnknownPartition) => Outcome::Refused(not_there),
         Err(ElectionError::NotNeeded) => Outcome::Refused(not_needed),
-        Err(ElectionError::NotInSync) => Outcome::Refused((
-            ErrorCode::PREFERRED_LEADER_NOT_AVAILABLE,
-            "the preferred leader is not alive and in sync",
-        )),
+        Err(ElectionError::NotInSync) => Outcome::Refused(not_in_sync),
+        Err(ElectionError::NobodyAlive) => {
+            Outcome::Refused((ErrorCode::ELIGIBLE_LEADERS_NOT_AVAILABLE, "no replica is alive"))
+        }
     }
 }
 

@@ -1,81 +1,172 @@
 //! AlterPartitionReassignments and ListPartitionReassignments (KIP-455).
 //!
-//! A partition that shall be where it is already is answered with success; data is not moved to other brokers here, and
-//! whoever asks for that is told so.
+//! The moves of one topic are one transaction, those of several topics are several: one may be refused while another
+//! begins. The answer comes when the tree says that the moves have begun; where they stand is what the tree says.
 
-use super::{Answer, Context, Reply};
-use crate::engine::Cluster;
+use std::sync::Arc;
+
+use super::{Answer, Context, Pending, Reply};
+use crate::engine::{Completion, Move, MoveError, TreeError};
 use crate::kafka::codec::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, Array, Elements,
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, OngoingPartitionReassignment,
-    OngoingTopicReassignment, ReassignablePartition, ReassignablePartitionResponse, ReassignableTopicResponse, Request,
+    OngoingTopicReassignment, ReassignablePartitionResponse, ReassignableTopicResponse, Request,
 };
 use crate::kafka::errors::ErrorCode;
-use crate::types::{NodeId, PartitionIndex, ReadError};
+use crate::limits::REPLICAS_MAX;
+use crate::types::{PartitionIndex, ReadError};
 
-const PARTITION_BYTES: usize = 160;
+/// A partition in the answer, with a sentence, and while its move is being begun.
+const PARTITION_BYTES: usize = 512;
 
-type Refusal = (ErrorCode, &'static str);
+/// How often a topic is tried again that something else changed meanwhile.
+const CONFLICTS_MAX: u32 = 10;
 
-/// The reply to AlterPartitionReassignments.
+/// A request whose moves are being begun.
+#[derive(Debug)]
+struct Reassign {
+    reply: Reply,
+    allow_replication_factor_change: bool,
+    topics: Vec<Topic>,
+    /// Topics that the engine has not answered.
+    missing: usize,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: Arc<str>,
+    wishes: Vec<Move>,
+    /// Of each wish, once it is known.
+    fates: Vec<Option<Fate>>,
+    tries: u32,
+}
+
+/// The code and a sentence.
+type Fate = (ErrorCode, Option<Box<str>>);
+
+const DONE: Fate = (ErrorCode::NONE, None);
+
+/// What is kept, and the reply.
 pub fn estimate_alter(_cx: &Context<'_>, request: &Request<'_>, frame_bytes: usize) -> Result<usize, ReadError> {
     let body: AlterPartitionReassignmentsRequest<'_> = request.body()?;
     let partitions: usize = body.topics.iter().map(|topic| topic.partitions.len()).sum();
-    Ok(1024 + 2 * frame_bytes + PARTITION_BYTES * partitions)
+    Ok(1024 + 8 * frame_bytes + PARTITION_BYTES * partitions)
 }
 
-/// AlterPartitionReassignments, answered at once.
+/// Begins the moves.
 pub fn alter(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Result<Answer, ReadError> {
     let body: AlterPartitionReassignmentsRequest<'_> = request.body()?;
-    let cluster = cx.engine.view();
-    let each = |out: &mut Elements<'_, '_, ReassignableTopicResponse<'static>>| {
-        for topic in body.topics {
-            let each = |out: &mut Elements<'_, '_, ReassignablePartitionResponse<'static>>| {
-                for asked in topic.partitions {
-                    let refusal = reassign(cluster, topic.name, &asked).err();
-                    out.put(ReassignablePartitionResponse {
-                        partition_index: asked.partition_index,
-                        error_code: refusal.map_or(ErrorCode::NONE, |(code, _)| code),
-                        error_message: refusal.map(|(_, sentence)| sentence),
-                    });
-                }
-            };
-            let partitions = Array::counted(topic.partitions.len(), &each);
-            out.put(ReassignableTopicResponse { name: topic.name, partitions });
-        }
+    let wish = |asked: crate::kafka::codec::ReassignablePartition<'_>| Move {
+        index: asked.partition_index,
+        // One more than there may be is enough to be refused.
+        target: asked.replicas.map(|ids| ids.iter().take(REPLICAS_MAX + 1).collect()),
     };
-    let responses = Array::counted(body.topics.len(), &each);
+    let topics = body.topics.iter().map(|topic| {
+        let wishes: Vec<Move> = topic.partitions.iter().map(wish).collect();
+        Topic { name: topic.name.into(), fates: vec![None; wishes.len()], wishes, tries: 0 }
+    });
     let allow_replication_factor_change = body.allow_replication_factor_change;
-    let response =
-        AlterPartitionReassignmentsResponse { allow_replication_factor_change, responses, ..Default::default() };
-    Ok(reply.send(&mut cx.out, &response))
+    let mut pending = Reassign { reply, allow_replication_factor_change, topics: topics.collect(), missing: 0 };
+    for item in 0..pending.topics.len() {
+        pending.missing += pending.begin(cx, item) as usize;
+    }
+    Ok(if pending.missing > 0 { Answer::Later(Box::new(pending)) } else { pending.answer(cx) })
 }
 
-fn reassign(cluster: &Cluster, topic: &str, asked: &ReassignablePartition<'_>) -> Result<(), Refusal> {
-    let wrong = |sentence| Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, sentence));
-    let state = cluster
-        .partition(topic, asked.partition_index)
-        .ok_or((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "the partition does not exist"))?;
-    let Some(replicas) = asked.replicas else {
-        return match state.adding.is_empty() && state.removing.is_empty() {
-            true => Err((ErrorCode::NO_REASSIGNMENT_IN_PROGRESS, "no reassignment of this partition is under way")),
-            false => wrong("replicas are not moved by this broker"),
+impl Reassign {
+    /// Begins the moves of one topic; false when everything is known at once.
+    fn begin(&mut self, cx: &mut Context<'_>, item: usize) -> bool {
+        let keeps_count = !self.allow_replication_factor_change;
+        let Some(topic) = self.topics.get_mut(item) else { return false };
+        topic.tries += 1;
+        for (at, wish) in topic.wishes.iter().enumerate() {
+            let is_twice = topic.wishes.iter().take(at).any(|before| before.index == wish.index);
+            let fate = match cx.engine.check_move(&topic.name, wish, keeps_count) {
+                _ if is_twice => Some((ErrorCode::INVALID_REQUEST, Some("the partition is named twice".into()))),
+                Ok(()) => None,
+                Err(error) => Some(refused(error)),
+            };
+            if let Some(kept) = topic.fates.get_mut(at) {
+                *kept = fate;
+            }
+        }
+        let fine = topic.wishes.iter().zip(&topic.fates).filter(|(_, fate)| fate.is_none());
+        let wishes: Vec<Move> = fine.map(|(wish, _)| wish.clone()).collect();
+        let waiter = cx.waiter(item as u32);
+        let is_begun = !wishes.is_empty() && cx.engine.move_replicas(cx.now, &topic.name, &wishes, waiter);
+        if !is_begun {
+            topic.settle(&DONE);
+        }
+        is_begun
+    }
+
+    fn answer(self, cx: &mut Context<'_>) -> Answer {
+        let Reassign { reply, allow_replication_factor_change, topics, .. } = self;
+        let each = |out: &mut Elements<'_, '_, ReassignableTopicResponse<'static>>| {
+            for topic in &topics {
+                let each = |out: &mut Elements<'_, '_, ReassignablePartitionResponse<'static>>| {
+                    for (wish, fate) in topic.wishes.iter().zip(&topic.fates) {
+                        let (error_code, sentence) = fate.as_ref().unwrap_or(&DONE);
+                        let (error_code, error_message) = (*error_code, sentence.as_deref());
+                        let partition_index = wish.index;
+                        out.put(ReassignablePartitionResponse { partition_index, error_code, error_message });
+                    }
+                };
+                let partitions = Array::counted(topic.wishes.len(), &each);
+                out.put(ReassignableTopicResponse { name: &topic.name, partitions });
+            }
         };
-    };
-    let is_twice = |(at, id): (usize, NodeId)| replicas.iter().take(at).any(|before| before == id);
-    if replicas.is_empty() {
-        return wrong("a partition has at least one replica");
+        let responses = Array::counted(topics.len(), &each);
+        let response =
+            AlterPartitionReassignmentsResponse { allow_replication_factor_change, responses, ..Default::default() };
+        reply.send(&mut cx.out, &response)
     }
-    // As many as there are brokers are looked at: more than that name one twice, or one that is not there.
-    if replicas.iter().take(cluster.brokers.len() + 1).any(|id| !cluster.brokers.contains_key(&id)) {
-        return wrong("the assignment includes a broker that is not registered");
+}
+
+impl Topic {
+    /// What has no fate yet has this one.
+    fn settle(&mut self, fate: &Fate) {
+        for kept in self.fates.iter_mut().filter(|kept| kept.is_none()) {
+            *kept = Some(fate.clone());
+        }
     }
-    if replicas.iter().take(cluster.brokers.len() + 1).enumerate().any(is_twice) {
-        return wrong("the assignment names a broker twice");
+}
+
+impl Pending for Reassign {
+    fn complete(mut self: Box<Self>, cx: &mut Context<'_>, item: u32, completion: Completion) -> Answer {
+        let Completion::Proposed(result) = completion else { return Answer::Later(self) };
+        let item = item as usize;
+        let Some(topic) = self.topics.get_mut(item) else { return Answer::Later(self) };
+        let late: Fate = (ErrorCode::REQUEST_TIMED_OUT, Some("the move met another change: try again".into()));
+        match result.map(|result| result.outcome) {
+            Ok(Ok(_)) => topic.settle(&DONE),
+            Ok(Err(error)) if error.code == TreeError::BadVersion && topic.tries < CONFLICTS_MAX => {
+                if self.begin(cx, item) {
+                    return Answer::Later(self);
+                }
+            }
+            Ok(Err(_)) | Err(_) => topic.settle(&late),
+        }
+        self.missing = self.missing.saturating_sub(1);
+        if self.missing > 0 { Answer::Later(self) } else { self.answer(cx) }
     }
-    match replicas.iter().eq(state.replicas.iter().copied()) {
-        true => Ok(()),
-        false => wrong("replicas are not moved by this broker"),
+
+    fn wake(self: Box<Self>, _cx: &mut Context<'_>) -> Answer {
+        Answer::Later(self)
+    }
+}
+
+fn refused(error: MoveError) -> Fate {
+    match error {
+        MoveError::UnknownPartition => {
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some("the partition does not exist".into()))
+        }
+        MoveError::NotMoving => {
+            let sentence = "no reassignment of this partition is under way";
+            (ErrorCode::NO_REASSIGNMENT_IN_PROGRESS, Some(sentence.into()))
+        }
+        MoveError::InvalidAssignment(sentence) => (ErrorCode::INVALID_REPLICA_ASSIGNMENT, Some(sentence.into())),
+        MoveError::CountChanges(sentence) => (ErrorCode::INVALID_REPLICATION_FACTOR, Some(sentence.into())),
     }
 }
 

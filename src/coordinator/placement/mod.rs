@@ -4,7 +4,11 @@
 //! exists already keeps the whole cluster even, not just the new topic. A board that is away gets copies only where there
 //! are not enough others, and never leads at first: it fetches when it is back.
 
+mod plan;
+
 use std::collections::BTreeMap;
+
+pub use plan::{Board, Held, PlanError, plan};
 
 use super::cluster::{Cluster, Replicas};
 use crate::types::NodeId;
