@@ -44,6 +44,7 @@ CLASSES = {
         "leader-election": "kafka.admin.PreferredReplicaLeaderElectionCommand",
         "log-dirs": "kafka.admin.LogDirsCommand",
         "producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
+        "reassign-partitions": "kafka.admin.ReassignPartitionsCommand",
         "topics": "kafka.admin.TopicCommand",
         "verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
         "verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",

@@ -1,0 +1,278 @@
+"""Where copies are, on three boards: as many as there are boards, moved by stock tools and by ours, led evenly, repaired."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from ensemble import Ensemble
+from java_tools import INSTALLED, Tools
+from node import BINARY, eventually
+from test_replication import Numbers, bootstrap, check, states
+
+SETTINGS = [
+    "broker.session.timeout.ms=1500",
+    "replica.lag.time.max.ms=3000",
+    "leader.imbalance.check.interval.seconds=1",
+    "group.initial.rebalance.delay.ms=100",
+]
+
+
+@pytest.fixture
+def boards(tmp_path):
+    """Three boards that take a silent broker for gone after 1.5 s, and say nothing of copies."""
+    ensemble = Ensemble(tmp_path)
+    ensemble.settings += SETTINGS
+    ensemble.start_all()
+    yield ensemble
+    said = ensemble.end()
+    assert "panicked" not in said, said
+
+
+@pytest.fixture(scope="module")
+def new_tools():
+    """Kafka 4's tools; each test says which node."""
+    tools = Tools("4", "")
+    yield tools
+    tools.close()
+
+
+def tern(boards, *arguments, code=0):
+    """What our own command prints."""
+    command = [BINARY, *map(str, arguments), "--bootstrap", bootstrap(boards)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def make(boards, topic, partitions, replication, *options):
+    tern(boards, "topic", "create", topic, "--partitions", partitions, "--replication-factor", replication, *options)
+
+
+def produce(boards, topic, count, size=100, partition=0):
+    """So many records into one partition, all acknowledged."""
+    refused = []
+    producer = Producer({"bootstrap.servers": bootstrap(boards), "acks": "all", "linger.ms": 5})
+    for number in range(count):
+        value = b"%010d" % number + b"x" * (size - 10)
+        producer.produce(topic, value, partition=partition, on_delivery=lambda error, _: error and refused.append(error))
+        producer.poll(0)
+    assert producer.flush(60) == 0 and not refused, refused[:3]
+
+
+def consume(boards, topic, count, partition=0):
+    """The first `count` numbers of a partition."""
+    consumer = Consumer({"bootstrap.servers": bootstrap(boards), "group.id": "reader", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    numbers, until = [], time.monotonic() + 60
+    while len(numbers) < count and time.monotonic() < until:
+        numbers += [int(message.value()[:10]) for message in consumer.consume(500, timeout=0.5) if not message.error()]
+    consumer.close()
+    return numbers
+
+
+def placed(boards, topic):
+    """Replicas, ISR and leader by partition."""
+    found = {p.id: (p.replicas, sorted(p.isrs), p.leader) for p in states(boards, topic)}
+    return [found[index] for index in sorted(found)]
+
+
+def directory(boards, number, topic, partition=0):
+    return os.path.join(boards.members[number].directory, "topics", f"{topic}-{partition}")
+
+
+def plan_file(path, topic, *replicas):
+    entries = [{"topic": topic, "partition": index, "replicas": ids} for index, ids in enumerate(replicas)]
+    path.write_text(json.dumps({"version": 1, "partitions": entries}))
+    return path
+
+
+def test_defaults(boards, new_tools):
+    """Without a word of the configuration, topics of every kind have three copies of which two must be in sync."""
+    new_tools.bootstrap = bootstrap(boards)
+    new_tools.ask("topics", "--create", "--topic", "plain", "--partitions", 3)
+    produce(boards, "on-demand", 10)
+    consume(boards, "on-demand", 10)
+    consumer = Consumer({"bootstrap.servers": bootstrap(boards), "group.id": "members", "auto.offset.reset": "earliest"})
+    consumer.subscribe(["on-demand"])
+    assert eventually(lambda: consumer.poll(0.5), 20)
+    consumer.commit(asynchronous=False)
+    consumer.close()
+    for topic in ("plain", "on-demand", "__consumer_offsets"):
+        assert all(len(replicas) == 3 for replicas, _, _ in placed(boards, topic)), placed(boards, topic)
+    shown = new_tools.ask("configs", "--describe", "--entity-type", "topics", "--entity-name", "plain", "--all")
+    assert "min.insync.replicas=2 sensitive=false synonyms={DEFAULT_CONFIG:min.insync.replicas=2}" in shown, shown
+    shown = new_tools.ask("configs", "--describe", "--entity-type", "brokers", "--entity-name", 1, "--all")
+    assert "default.replication.factor=3 sensitive=false synonyms={DEFAULT_CONFIG" in shown, shown
+    # One board less: topics that are created now are not poorer, and writes go on; with two less they are refused.
+    boards.members[3].kill()
+    assert eventually(lambda: all(len(isr) == 2 for _, isr, _ in placed(boards, "plain")), 20)
+    produce(boards, "later", 10)
+    assert sorted(placed(boards, "later")[0][0]) == [1, 2, 3]
+    boards.start(3)
+    boards.members[3].ready()
+    assert eventually(lambda: placed(boards, "later")[0][1] == [1, 2, 3], 20)
+
+
+def test_kafkas_reassignment(boards, new_tools, tmp_path):
+    """Kafka's tool generates, executes with a rate, lists, verifies and cancels, while a producer goes on."""
+    new_tools.bootstrap = bootstrap(boards)
+    make(boards, "moved", 2, 1)
+    make(boards, "busy", 3, 2)
+    numbers = Numbers(boards, "busy")
+    produce(boards, "moved", 3000, 1000)
+    before = placed(boards, "moved")
+    topics = tmp_path / "topics.json"
+    topics.write_text(json.dumps({"version": 1, "topics": [{"topic": "moved"}]}))
+    made = new_tools.ask(
+        "reassign-partitions", "--generate", "--topics-to-move-json-file", topics, "--broker-list", "1,2,3"
+    )
+    assert "Proposed partition reassignment configuration" in made, made
+    leader = before[0][2]
+    others = [number for number in (1, 2, 3) if number != leader]
+    plan = plan_file(tmp_path / "plan.json", "moved", others, before[1][0])
+    started = new_tools.ask(
+        "reassign-partitions", "--execute", "--reassignment-json-file", plan, "--throttle", 400_000
+    )
+    assert "Successfully started partition reassignment" in started, started
+    began = time.monotonic()
+    listed = new_tools.ask("reassign-partitions", "--list")
+    assert re.search(r"moved-0: replicas: .* adding: .* removing: ", listed), listed
+    described = new_tools.ask("topics", "--describe", "--topic", "moved")
+    assert re.search(r"Adding Replicas: \d,\d\s+Removing Replicas: \d", described), described
+    verified = new_tools.ask("reassign-partitions", "--verify", "--reassignment-json-file", plan, "--preserve-throttles")
+    assert "is still in progress" in verified, verified
+    assert eventually(lambda: placed(boards, "moved")[0][:2] == (others, sorted(others)), 60), placed(boards, "moved")
+    # 3 MB to each of two boards from one leader at 400 kB a second in all.
+    assert time.monotonic() - began > 5
+    verified = new_tools.ask("reassign-partitions", "--verify", "--reassignment-json-file", plan)
+    assert "Reassignment of partition moved-0 is completed" in verified, verified
+    assert "Clearing broker-level throttles" in verified and "Clearing topic-level throttles" in verified, verified
+    assert eventually(lambda: not os.path.exists(directory(boards, leader, "moved")), 20)
+    assert consume(boards, "moved", 3000) == list(range(3000))
+    # Backwards at a rate that never ends, and cancelled.
+    plan = plan_file(tmp_path / "back.json", "moved", [leader], before[1][0])
+    new_tools.ask("reassign-partitions", "--execute", "--reassignment-json-file", plan, "--throttle", 1)
+    cancelled = new_tools.ask("reassign-partitions", "--cancel", "--reassignment-json-file", plan)
+    assert "Successfully cancelled partition reassignment for: moved-0" in cancelled, cancelled
+    assert sorted(placed(boards, "moved")[0][0]) == sorted(others)
+    assert "No partition reassignments found." in new_tools.ask("reassign-partitions", "--list")
+    check(boards, "busy", numbers.end())
+
+
+def test_move_survives(boards, tmp_path):
+    """A move goes on whoever dies on the way: the controller, the one that copies, the one that is copied from."""
+    make(boards, "t", 1, 1)
+    produce(boards, "t", 4000, 1000)
+    leader = placed(boards, "t")[0][2]
+    others = [number for number in (1, 2, 3) if number != leader]
+    to = ",".join(map(str, others))
+    command = [BINARY, "topic", "reassign", "t", "--to", to, "--replication", "2", "--throttle", "300KB"]
+    waiting = subprocess.Popen([*command, "--bootstrap", bootstrap(boards)], stdout=subprocess.PIPE, text=True)
+    assert eventually(lambda: len(placed(boards, "t")[0][0]) == 3, 20)
+    for number in [boards.leader(), others[0], leader]:
+        time.sleep(0.5)
+        boards.members[number].kill()
+        boards.start(number)
+        boards.members[number].ready()
+    out, _ = waiting.communicate(timeout=120)
+    assert waiting.returncode == 0 and "have arrived" in out, out
+    assert sorted(placed(boards, "t")[0][0]) == others
+    assert eventually(lambda: not os.path.exists(directory(boards, leader, "t")), 20)
+    assert consume(boards, "t", 4000) == list(range(4000))
+
+
+def test_our_reassignment(boards):
+    """`tern topic reassign` raises topics of fewer copies, evenly, and empties a board; a dry run changes nothing."""
+    for topic in ("a", "b"):
+        make(boards, topic, 3, 1)
+        produce(boards, topic, 100)
+    planned = tern(boards, "topic", "reassign", "--all", "--replication", 3, "--dry-run")
+    assert "6 partitions change, 12 copies are made" in planned, planned
+    assert all(len(replicas) == 1 for replicas, _, _ in placed(boards, "a"))
+    done = tern(boards, "topic", "reassign", "--all", "--replication", 3, "--wait")
+    assert "all 6 partitions have arrived" in done, done
+    for topic in ("a", "b"):
+        now = placed(boards, topic)
+        assert all(isr == [1, 2, 3] and leader == replicas[0] for replicas, isr, leader in now), now
+    leaders = sorted(leader for topic in ("a", "b") for _, _, leader in placed(boards, topic))
+    assert leaders == [1, 1, 2, 2, 3, 3], leaders
+    assert "nothing to do" in tern(boards, "topic", "reassign", "--all", "--replication", 3)
+    tern(boards, "topic", "reassign", "--all", "--replication", 2, "--without", 3, "--wait")
+    assert all(sorted(replicas) == [1, 2] for topic in ("a", "b") for replicas, _, _ in placed(boards, topic))
+    assert eventually(lambda: not os.path.exists(directory(boards, 3, "a")), 20)
+    assert consume(boards, "a", 100) == list(range(100))
+    tern(boards, "topic", "reassign", "nowhere", code=1)
+    tern(boards, "topic", "reassign", "a", "--replication", 4, code=2)
+
+
+def test_preferred_leaders_come_back(boards, new_tools):
+    """A clean stop hands leaderships over before it ends; they come back by themselves when the board has stayed."""
+    make(boards, "led", 6, 3)
+    assert eventually(lambda: all(isr == [1, 2, 3] for _, isr, _ in placed(boards, "led")), 20)
+    numbers = Numbers(boards, "led")
+    victim = boards.followers()[0]
+    assert boards.members[victim].stop() == 0
+    assert all(leader not in (victim, -1) for _, _, leader in placed(boards, "led"))
+    boards.start(victim)
+    boards.members[victim].ready()
+    began = time.monotonic()
+    is_back = lambda: all(replicas[0] == leader for replicas, _, leader in placed(boards, "led"))  # noqa: E731
+    assert eventually(is_back, 40), placed(boards, "led")
+    assert time.monotonic() - began > 3, "it has not stayed for three sessions"
+    check(boards, "led", numbers.end())
+    new_tools.bootstrap = bootstrap(boards)
+    elected = new_tools.ask("leader-election", "--election-type", "preferred", "--all-topic-partitions")
+    assert "Error" not in elected, elected
+
+
+def test_unclean_election(boards, new_tools, tmp_path):
+    """A partition whose replicas in sync are gone stays offline, unless somebody says that records may be lost."""
+    new_tools.bootstrap = bootstrap(boards)
+    for topic in ("strict", "asked", "loose"):
+        make(boards, topic, 1, 2, "--config", "min.insync.replicas=1")
+    tern(boards, "topic", "alter", "loose", "--config", "unclean.leader.election.enable=true")
+    plan = {"version": 1, "partitions": [{"topic": t, "partition": 0, "replicas": [1, 2]} for t in ("strict", "asked", "loose")]}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    new_tools.ask("reassign-partitions", "--execute", "--reassignment-json-file", tmp_path / "plan.json")
+    assert eventually(lambda: all(placed(boards, t)[0][1] == [1, 2] for t in ("strict", "asked", "loose")), 30)
+    boards.members[2].kill()
+    assert eventually(lambda: all(placed(boards, t)[0][1] == [1] for t in ("strict", "asked", "loose")), 30)
+    boards.start(2)
+    boards.members[1].kill()  # before 2 has caught up, or after: then it is in sync and leads without loss
+    boards.members[2].ready()
+    if all(placed(boards, t)[0][1] == [1] for t in ("strict", "asked", "loose")):
+        assert eventually(lambda: placed(boards, "loose")[0][2] == 2, 20), placed(boards, "loose")
+        assert placed(boards, "strict")[0][2] == -1
+        new_tools.bootstrap = ",".join(boards.members[n].kafka for n in (2, 3))
+        elected = new_tools.ask("leader-election", "--election-type", "unclean", "--topic", "asked", "--partition", 0)
+        assert "Successfully completed leader election (UNCLEAN) for partitions asked-0" in elected, elected
+        assert placed(boards, "strict")[0][2] == -1
+    boards.start(1)
+    boards.members[1].ready()
+    assert eventually(lambda: all(placed(boards, t)[0][1] == [1, 2] for t in ("strict", "asked", "loose")), 30)
+
+
+def test_tools_of_the_tree(boards, tmp_path):
+    """Kafka 2.3's tools write their wish into the tree, and the controller does it."""
+    tools = Tools("2.3", "", ahead=[str(jar) for jar in (INSTALLED / "zookeeper").glob("zookeeper-*.jar")])
+    try:
+        make(boards, "old", 1, 1)
+        produce(boards, "old", 100)
+        leader = placed(boards, "old")[0][2]
+        others = [number for number in (1, 2, 3) if number != leader]
+        plan = plan_file(tmp_path / "plan.json", "old", others)
+        tree = ["--zookeeper", boards.members[others[0]].zookeeper]
+        begun = tools.run("reassign-partitions", *tree, "--execute", "--reassignment-json-file", plan)
+        assert "Successfully started reassignment of partitions" in begun.out, begun
+        assert eventually(lambda: placed(boards, "old")[0][:2] == (others, sorted(others)), 30)
+        verified = lambda: tools.run("reassign-partitions", *tree, "--verify", "--reassignment-json-file", plan).out  # noqa: E731
+        assert eventually(lambda: "Reassignment of partition old-0 completed successfully" in verified(), 20), verified()
+        elected = tools.run("leader-election", *tree)
+        assert "Successfully started preferred replica election" in elected.out or "created" in elected.out, elected
+        assert consume(boards, "old", 100) == list(range(100))
+    finally:
+        tools.close()
