@@ -345,8 +345,8 @@ fn is_ours(path: &str) -> bool {
         "/latest_producer_id_block",
         "/zookeeper/config",
     ]
-        .iter()
-        .any(|prefix| path.starts_with(prefix))
+    .iter()
+    .any(|prefix| path.starts_with(prefix))
 }
 
 /// What Kafka allows: 1 to 249 of `[a-zA-Z0-9._-]`, but neither `.` nor `..`.
