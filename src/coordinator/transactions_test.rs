@@ -409,10 +409,10 @@ fn a_broker_loses_its_logs() {
     let none = &bench.view().topic("single").unwrap().partitions[led];
     assert_eq!((none.isr.len(), none.leader), (0, None));
     assert!(bench.view().topic("both").unwrap().partitions.iter().all(|p| p.isr[..] == [NodeId(2)]));
-    let txn = builders::elect_leaders(bench.view()).unwrap();
+    let txn = builders::elect_leaders(bench.view(), |_| false).unwrap();
     bench.ok(txn);
     assert!(bench.view().topic("both").unwrap().partitions.iter().all(|p| p.leader == Some(NodeId(2))));
-    assert_eq!(builders::elect_leaders(bench.view()), None);
+    assert_eq!(builders::elect_leaders(bench.view(), |_| false), None);
     assert_eq!(bench.text("/brokers/directories/1").unwrap(), "second");
 }
 
