@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::high_watermark::HighWatermark;
 use super::partition::{LogState, Partition};
 use super::settings::{self, TopicSettings};
-use super::{AppendError, Broker, PartitionKey, is_internal};
+use super::{Answer, AppendError, AppendedAt, Broker, PartitionKey, is_internal};
 use crate::coordinator::cluster::{ConfigMap, PartitionState, Topic};
 use crate::coordinator::{Change, Cluster};
 use crate::effect::Effects;
@@ -225,6 +225,13 @@ impl Broker {
     fn leave_partition(&mut self, now: Now, key: PartitionKey, fx: &mut Effects) {
         if self.partitions.get(key).is_some_and(|partition| partition.is_leader) {
             self.resign(now, key); // clients look for the next leader, rather than for the topic
+        }
+        while let Some(due) = self.partitions.get_mut(key).and_then(Partition::pop_due) {
+            let log_start_offset = self.partitions.get(key).map_or(Offset(0), |partition| partition.log_start);
+            let (base_offset, log_append_time) = (due.base_offset, due.log_append_time);
+            let at = AppendedAt { base_offset, log_append_time, log_start_offset };
+            self.waiting -= 1;
+            self.answers.push_back((due.waiter, Answer::Appended(Ok(at))));
         }
         self.remove_partition(now, key, fx);
     }

@@ -91,9 +91,12 @@ impl Broker {
             LogEvent::Deleted { log } => self.log_deleted(now, log, fx),
             LogEvent::ReadDone { token, result } => self.read_done(token, result),
             LogEvent::TimestampFound { token, result } => self.timestamp_found(token, result),
-            LogEvent::Damaged { log, sentence } => {
-                let dir = self.logs.dir(log).map_or_else(Default::default, |dir| dir.name.clone());
+            LogEvent::Damaged { ref log, from, sentence } => {
+                let dir = self.logs.dir(*log).map_or_else(Default::default, |dir| dir.name.clone());
                 tracing::error!("{dir}: {sentence}");
+                if let Some((key, from)) = key_of(log).zip(from) {
+                    self.damage_found(key, from);
+                }
             }
             LogEvent::SpaceLow => {
                 self.is_full = true;

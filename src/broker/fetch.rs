@@ -185,6 +185,9 @@ impl Broker {
             For::Replica(node, epoch) => return self.replica_read_done(partition, node, epoch, result),
             For::Tail => return self.tail_read_done(partition, result),
         };
+        if let Err(LogReadError::Damaged { whole, .. }) = &result {
+            self.damage_found(partition, *whole);
+        }
         let result = result.map_err(read_error).and_then(|bytes| self.read_data(partition, bytes));
         self.answers.push_back((waiter, Answer::Read { partition, result }));
     }

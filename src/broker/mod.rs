@@ -339,6 +339,7 @@ impl Broker {
         self.take_events(now, fx);
         self.fetch_paused(now);
         self.answer_throttled(now, fx);
+        self.repeat_repairs(now);
         self.forward_paused(now);
         self.forward(now);
         self.look_at_followers();

@@ -100,8 +100,9 @@ pub enum SliceEnd {
     NoRoom,
     /// A batch needs `batch_bytes_max` to be that large; nothing of it was done.
     NeedsMemory(usize),
-    /// The log cannot be compacted as it is; the sentence says what and where.
-    Unfit(String),
+    /// The log cannot be compacted as it is; the sentence says what and where. `from`: because of damage in the segment
+    /// of that base.
+    Unfit { from: Option<Offset>, sentence: String },
 }
 
 /// Puts a copy in the place of the segments that it was made from.

@@ -191,8 +191,8 @@ pub struct OpenedLog {
     pub scanned_bytes: u64,
     /// What was repaired, for the operator.
     pub warnings: Vec<String>,
-    /// What is damaged and was left as it is.
-    pub damages: Vec<String>,
+    /// What is damaged and was left as it is: where what is whole before it ends, and a sentence.
+    pub damages: Vec<(Offset, String)>,
 }
 
 /// How a part of a round becomes durable.
@@ -279,8 +279,9 @@ pub struct ReadJob {
 pub enum ReadOutcome {
     /// Whole batches, their CRCs checked; the position after them. Empty when none qualifies.
     Batches { bytes: Bytes, next: Offset, next_position: u64 },
-    /// The batch that holds the wanted offset is damaged; the next whole one, if there is one in the segment.
-    Damaged { sentence: String, resume: Option<Offset> },
+    /// The batch that holds the wanted offset is damaged: what is surely whole of the segment ends at `whole`, and the next
+    /// whole batch, if there is one in the segment, begins at `resume`.
+    Damaged { sentence: String, whole: Offset, resume: Option<Offset> },
 }
 
 /// Looks for the first record whose timestamp is at least `at`, or for the highest.

@@ -263,11 +263,11 @@ impl Logs {
             SliceEnd::Abandoned => self.end_run(now, key, 0),
             SliceEnd::NoRoom => self.end_run(now, key, NO_ROOM_MS),
             SliceEnd::NeedsMemory(bytes) => self.get_memory(now, bytes),
-            SliceEnd::Unfit(sentence) => {
+            SliceEnd::Unfit { from, sentence } => {
                 if let Some(log) = self.log_mut(key) {
                     log.cleaning.is_unfit = true;
                 }
-                events.push(LogEvent::Damaged { log: key, sentence });
+                events.push(LogEvent::Damaged { log: key, from, sentence });
                 self.abandon(now, fx);
             }
         }

@@ -66,8 +66,9 @@ pub enum LogEvent {
     Truncated { log: LogKey, end: Offset },
     /// The answer to `delete`; the key is gone.
     Deleted { log: LogKey },
-    /// Damage was found and left as it is; the sentence names a file of the log's directory.
-    Damaged { log: LogKey, sentence: String },
+    /// Damage was found and left as it is; the sentence names a file of the log's directory. What is surely whole ends at
+    /// `from`; none: nothing is lost, but the log is not fit to be compacted.
+    Damaged { log: LogKey, from: Option<Offset>, sentence: String },
     /// Please call `set_producer_snapshot`: a recovery from the last one would read too much.
     SnapshotWanted { log: LogKey },
     /// The disk is full: appends are refused until `SpaceBack`.
@@ -100,8 +101,9 @@ pub enum LogReadError {
     NotOpen,
     /// Below the log start offset, or above the log end offset.
     OutOfRange(Marks),
-    /// The batch with this offset is damaged on the disk. `resume`: the next offset that can be read.
-    Damaged { sentence: String, resume: Option<Offset> },
+    /// The batch with this offset is damaged on the disk. `whole`: where what is whole before it ends; `resume`: the next
+    /// offset that can be read.
+    Damaged { sentence: String, whole: Offset, resume: Option<Offset> },
     /// The disk failed.
     Disk(DiskError),
 }

@@ -458,7 +458,7 @@ impl Logs {
             warnings: found.warnings.clone(),
         };
         let damages = found.damages.iter().cloned();
-        events.extend(damages.map(|sentence| LogEvent::Damaged { log: key, sentence }));
+        events.extend(damages.map(|(from, sentence)| LogEvent::Damaged { log: key, from: Some(from), sentence }));
         self.janitor.unscanned_bytes += found.scanned_bytes;
         self.janitor.some_log_is_due |= found.scanned_bytes >= self.config.scan_bytes;
         self.janitor.rolled.push(key);

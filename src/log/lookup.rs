@@ -133,9 +133,9 @@ impl Logs {
                 }
                 Ok(bytes)
             }
-            Ok(LogDone::Read(ReadOutcome::Damaged { sentence, resume })) => {
+            Ok(LogDone::Read(ReadOutcome::Damaged { sentence, whole, resume })) => {
                 let resume = resume.or(following.map(|segment| segment.base));
-                Err(LogReadError::Damaged { sentence, resume })
+                Err(LogReadError::Damaged { sentence, whole, resume })
             }
             Ok(_) => Err(LogReadError::Disk(DiskError::Io("an answer of the wrong kind".into()))),
             Err(DiskError::NotFound) if read.from < log.start => Err(LogReadError::OutOfRange(log.marks())),

@@ -327,7 +327,7 @@ impl Quorum {
         replaying.is_reading = false;
         let taken = match result {
             Ok(bytes) => replaying.take_page(&bytes, &self.state),
-            Err(LogReadError::Damaged { sentence, resume }) => {
+            Err(LogReadError::Damaged { sentence, resume, .. }) => {
                 replaying.pass_damage(sentence, resume);
                 Ok(0)
             }

@@ -276,3 +276,44 @@ def test_tools_of_the_tree(boards, tmp_path):
         assert consume(boards, "old", 100) == list(range(100))
     finally:
         tools.close()
+
+
+def segments(boards, number, topic):
+    """The segments of a partition on a board, by name."""
+    path = directory(boards, number, topic)
+    names = sorted(name for name in os.listdir(path) if name.endswith(".log")) if os.path.isdir(path) else []
+    return {name: open(os.path.join(path, name), "rb").read() for name in names}
+
+
+def flip(boards, number, topic, which=0):
+    """Flips a bit in the middle of a segment, where no header is."""
+    name = list(segments(boards, number, topic))[which]
+    with open(os.path.join(directory(boards, number, topic), name), "r+b") as file:
+        content = file.read()
+        at = content.index(b"xxxxxxxx", len(content) // 2)
+        file.seek(at)
+        file.write(b"y")
+
+
+def test_rot(boards):
+    """A batch that rots on the leader's disk is never served: another board leads, and the range is copied again."""
+    make(boards, "rotten", 1, 3, "--config", "segment.bytes=100000")
+    assert eventually(lambda: placed(boards, "rotten")[0][1] == [1, 2, 3], 20)
+    produce(boards, "rotten", 3000, 200)
+    before = placed(boards, "rotten")[0][2]
+    whole = segments(boards, before, "rotten")
+    assert len(whole) > 3
+    flip(boards, before, "rotten", 1)
+    assert segments(boards, before, "rotten") != whole
+    assert consume(boards, "rotten", 3000) == list(range(3000))
+    assert eventually(lambda: segments(boards, before, "rotten") == whole, 30)
+    assert eventually(lambda: placed(boards, "rotten")[0][1] == [1, 2, 3], 30)
+    # The same on a board that is off: it is met when the board leads again.
+    assert boards.members[before].stop() == 0
+    flip(boards, before, "rotten", 2)
+    boards.start(before)
+    boards.members[before].ready()
+    assert eventually(lambda: placed(boards, "rotten")[0][2] == before, 40)
+    assert consume(boards, "rotten", 3000) == list(range(3000))
+    assert eventually(lambda: segments(boards, before, "rotten") == whole, 30)
+    produce(boards, "rotten", 10, 200)

@@ -22,6 +22,8 @@ pub struct Controller {
     pub elections: u32,
     pub shrinks: u32,
     pub expansions: u32,
+    pub moves_begun: u32,
+    pub moves_done: u32,
 }
 
 fn topic(partitions: usize, nodes: &[NodeId], min_insync: usize) -> Topic {
@@ -64,6 +66,8 @@ impl Controller {
             elections: 0,
             shrinks: 0,
             expansions: 0,
+            moves_begun: 0,
+            moves_done: 0,
         }
     }
 
@@ -82,6 +86,16 @@ impl Controller {
             }
         }
         if has_changed {
+            self.push(Change::PartitionsChanged { name: TOPIC.into() });
+        }
+    }
+
+    /// Changes the state of one partition, when `change` says so.
+    pub fn change_state(&mut self, partition: usize, change: impl FnOnce(&Cluster, &mut PartitionState) -> bool) {
+        let before = self.now.clone();
+        let state = &mut self.now.topics.get_mut(TOPIC).unwrap().partitions[partition];
+        if change(&before, state) {
+            state.version += 1;
             self.push(Change::PartitionsChanged { name: TOPIC.into() });
         }
     }

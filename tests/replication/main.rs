@@ -1,12 +1,15 @@
 //! Three brokers in one thread, from one seed: power cuts between any two calls of a disk, full disks, links that break one
-//! way, views of the tree that are late, sessions that expire, disks that are lost. What was acknowledged is never lost or changed, what was
-//! read stays, and after the faults all replicas are the same. The same seed gives the same run.
+//! way, views of the tree that are late, sessions that expire, disks that are lost, replicas that move, bits that rot. What
+//! was acknowledged is never lost or changed, what was read stays, and after the faults all replicas are the same. The same
+//! seed gives the same run.
 
 #[path = "../sim/disk.rs"]
 #[allow(dead_code)] // each test binary uses its part
 mod disk;
 
 mod controller;
+mod moves;
+mod rot;
 mod world;
 
 use world::World;
@@ -34,7 +37,7 @@ fn run(seed: u64, steps: usize) -> World {
 /// Whatever breaks, nothing acknowledged is lost; whatever heals, converges.
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let mut totals = [0; 8];
+    let mut totals = [0; 12];
     for seed in seeds() {
         let world = run(seed, 6000);
         let counts = [
@@ -46,10 +49,17 @@ fn nothing_acknowledged_is_lost() {
             world.crashes,
             world.spoils,
             world.wipes,
+            world.controller.moves_begun,
+            world.controller.moves_done,
+            world.rots,
+            world.damages,
         ];
         totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
     }
-    println!("acknowledged, published, elections, shrinks, expansions, crashes, failed rounds, lost disks: {totals:?}");
+    println!(
+        "acknowledged, published, elections, shrinks, expansions, crashes, failed rounds, lost disks, moves begun, moves \
+         done, bits rotten, damage met: {totals:?}"
+    );
     let enough = seeds().count() as u32;
     assert!(enough < 20 || totals.iter().all(|total| *total >= enough / 2), "the faults do not happen: {totals:?}");
 }

@@ -21,8 +21,8 @@ use tern::types::{
 use super::controller::{Controller, TOPIC};
 use super::disk::SimDisk;
 
-const PARTITIONS: usize = 3;
-const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+pub const PARTITIONS: usize = 3;
+pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 const SESSION_US: u64 = 2_000_000;
 /// A lease ends before the session, by more than clocks drift in its time.
 const LEASE_US: u64 = 1_500_000;
@@ -35,8 +35,8 @@ type Produced = (usize, Vec<u8>);
 
 pub struct Node {
     id: NodeId,
-    broker: Option<Broker>,
-    disk: SimDisk,
+    pub broker: Option<Broker>,
+    pub disk: SimDisk,
     /// Which disk it is; another one when it was replaced.
     disk_number: u64,
     /// What the controller's log must have been seen up to, so that the node knows that this life is registered; `None`:
@@ -48,7 +48,7 @@ pub struct Node {
     /// Reaches the controller.
     is_connected: bool,
     produced: BTreeMap<u32, Produced>,
-    reads: BTreeMap<u32, (usize, Offset)>,
+    pub reads: BTreeMap<u32, (usize, Offset)>,
     /// What was published by this node's clients and is not answered.
     published: BTreeMap<u32, Produced>,
     /// A publisher for each partition; a new one in each life.
@@ -56,23 +56,29 @@ pub struct Node {
 }
 
 pub struct World {
-    rng: Rng,
+    pub rng: Rng,
     now: u64,
     pub controller: Controller,
-    nodes: Vec<Node>,
+    pub nodes: Vec<Node>,
     /// One way each; `None`: broken.
     links: BTreeMap<(NodeId, NodeId), Option<Link>>,
     /// By partition and offset: what a producer was told to be durable.
     pub acknowledged: BTreeMap<(usize, Offset), Vec<u8>>,
     /// What a consumer has seen.
     seen: BTreeMap<(usize, Offset), Vec<u8>>,
-    next_slot: u32,
+    pub next_slot: u32,
     next_publisher: u64,
     /// Publishers were told that these are durable.
     pub publications: Vec<Produced>,
     pub trace: u32,
     pub crashes: u32,
     pub spoils: u32,
+    /// The board whose disk rots, how often it has, and how often that was met.
+    pub rots_at: usize,
+    pub rots: u32,
+    pub damages: u32,
+    /// How far each board was read of each partition, to find what has rotten.
+    pub sweeps: BTreeMap<(usize, usize), Offset>,
     pub wipes: u32,
 }
 
@@ -108,6 +114,10 @@ impl World {
             trace: 0,
             crashes: 0,
             spoils: 0,
+            rots_at: (seed % 3) as usize,
+            rots: 0,
+            damages: 0,
+            sweeps: BTreeMap::new(),
             wipes: 0,
         }
     }
@@ -165,7 +175,7 @@ impl World {
         }
     }
 
-    fn with<R>(&mut self, which: usize, act: impl FnOnce(&mut Broker, Now, &mut Effects) -> R) -> Option<R> {
+    pub fn with<R>(&mut self, which: usize, act: impl FnOnce(&mut Broker, Now, &mut Effects) -> R) -> Option<R> {
         let now = self.at();
         let mut fx = Effects::default();
         let result = self.nodes[which].broker.as_mut().map(|broker| act(broker, now, &mut fx));
@@ -232,8 +242,17 @@ impl World {
             Answer::Read { result, .. } => {
                 let Some((partition, from)) = self.nodes[which].reads.remove(&slot) else { return };
                 match result {
-                    Ok(data) => self.read(partition, from, &data.bytes, data.high_watermark),
-                    Err(ReadError::Damaged(sentence)) => panic!("{sentence}"),
+                    Ok(data) => {
+                        let last = records(&data.bytes).last().map(|(offset, _)| offset.plus(1));
+                        if let Some(next) = last {
+                            self.sweeps.insert((which, partition), next);
+                        }
+                        self.read(partition, from, &data.bytes, data.high_watermark);
+                    }
+                    Err(ReadError::Damaged(sentence)) => {
+                        assert!(self.rots > 0 && which == self.rots_at, "{sentence}");
+                        self.damages += 1;
+                    }
                     Err(_) => {}
                 }
             }
@@ -344,7 +363,8 @@ impl World {
     /// The disk is replaced by an empty one, as long as nobody was the last to have something.
     fn wipe(&mut self, which: usize) {
         let id = self.nodes[which].id;
-        let is_spare = |state: &PartitionState| state.isr.iter().any(|node| *node != id);
+        let rotten = NODES[self.rots_at];
+        let is_spare = |state: &PartitionState| state.isr.iter().any(|node| *node != id && *node != rotten);
         let is_known = |node: &Node| self.controller.disks.get(&node.id).is_none_or(|disk| *disk == node.disk_number);
         let is_first = self.nodes.iter().all(is_known);
         if !is_first || !self.controller.now.topics[TOPIC].partitions.iter().all(is_spare) {
@@ -400,6 +420,7 @@ impl World {
 
     fn pass_time(&mut self, micros: u64) {
         self.now += micros;
+        self.controller.complete_moves();
         self.controller.expire(Instant(self.now));
         for which in 0..self.nodes.len() {
             self.with(which, |broker, now, fx| {
@@ -465,12 +486,25 @@ impl World {
             }
             12..=14 => self.nodes[which].disk.capacity_bytes = None,
             16 => self.wipe(which),
+            17..=19 => self.rot(),
+            20..=22 => self.reassign(),
             15 => {
                 let micros = self.rng.below(4_000_000);
                 self.pass_time(micros);
             }
             _ => {}
         }
+    }
+
+    /// Somebody wants a partition elsewhere, or no longer.
+    fn reassign(&mut self) {
+        let partition = self.rng.below(PARTITIONS as u64) as usize;
+        let mut target = NODES.to_vec();
+        let turn = self.rng.below(3) as usize;
+        target.rotate_left(turn);
+        target.truncate(2 + self.rng.below(2) as usize);
+        let is_cancelled = self.rng.one_in(4);
+        self.controller.reassign(partition, (!is_cancelled).then_some(&target));
     }
 
     /// Everything heals, and goes on until nothing changes any more.
@@ -481,6 +515,18 @@ impl World {
             node.is_connected = true;
         }
         for round in 0..6000 {
+            if round % 500 == 0 {
+                for partition in 0..PARTITIONS {
+                    let state = &self.controller.now.topics[TOPIC].partitions[partition];
+                    if state.replicas.len() < NODES.len() || !state.removing.is_empty() {
+                        self.controller.reassign(partition, Some(&NODES));
+                    }
+                }
+            }
+            self.controller.complete_moves();
+            if (1500..4500).contains(&round) && round % 10 == 0 {
+                self.sweep((round % 200 == 0).then_some(round / 1000));
+            }
             for which in 0..self.nodes.len() {
                 if self.nodes[which].broker.is_none() {
                     self.start(which);
@@ -572,11 +618,11 @@ impl World {
     }
 }
 
-fn waiter(slot: u32) -> Waiter {
+pub fn waiter(slot: u32) -> Waiter {
     Waiter { door: Door::Kafka, conn: ConnId { index: 1, generation: 1 }, slot: Slot(slot) }
 }
 
-fn key(broker: &Broker, partition: usize) -> Option<PartitionKey> {
+pub fn key(broker: &Broker, partition: usize) -> Option<PartitionKey> {
     broker.partition(TOPIC, PartitionIndex(partition as i32))
 }
 

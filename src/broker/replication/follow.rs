@@ -108,6 +108,9 @@ impl Broker {
 
     /// Fetches for a follower, when its link is up and its log is open.
     pub(in crate::broker) fn fetch(&mut self, key: PartitionKey) {
+        if self.must_cut_first(key) {
+            return;
+        }
         let Some(partition) = self.partitions.get_mut(key) else { return };
         let at = partition.at();
         let (LogState::Open, Some(log), Some(replicated)) =
@@ -267,7 +270,8 @@ impl Broker {
         self.cut(now, key, log, to, None, fx);
     }
 
-    fn cut(
+    /// Cuts the log of a follower at `to`, or begins it anew; `follower_cut` follows.
+    pub(super) fn cut(
         &mut self,
         now: Now,
         key: PartitionKey,

@@ -17,6 +17,10 @@ impl Broker {
             return self.replication.links.send(from, &Message::NotHere { at, number: asked.number });
         };
         if let Some(answer) = self.objection(key, log, at, asked) {
+            if self.replication.rotten.contains_key(&key) {
+                // What is missing here may be what the follower has.
+                return self.replication.links.send(from, &Message::NotHere { at, number: asked.number });
+            }
             return self.replication.links.send(from, &answer);
         }
         let (now, end) = (self.replication.now, self.logs.marks(log).end);
@@ -95,6 +99,9 @@ impl Broker {
         epoch: LeaderEpoch,
         result: Result<bytes::Bytes, LogReadError>,
     ) {
+        if let Err(LogReadError::Damaged { whole, .. }) = &result {
+            self.damage_found(key, *whole);
+        }
         let Some(partition) = self.partitions.get_mut(key).filter(|partition| partition.is_leader) else { return };
         let (at, marks) = (partition.at(), partition.told());
         let Some(follower) = partition.follower(node) else { return };
@@ -140,6 +147,7 @@ impl Broker {
             && !is_success
         {
             replicated.pending.take_if(|pending| pending.version == version);
+            self.repair_refused(key);
         }
     }
 
@@ -213,7 +221,7 @@ impl Broker {
 
     /// What the leader of a partition wants of the tree now.
     fn wish_of(&self, key: PartitionKey) -> Option<StateWish> {
-        let partition = self.partitions.get(key).filter(|partition| partition.is_led())?;
+        let partition = self.partitions.get(key)?;
         let replicated = partition.replicated.as_deref().filter(|replicated| replicated.pending.is_none())?;
         let is_alive = |node: &NodeId| *node == self.node || self.replication.alive.contains(node);
         let wish = |leader, isr, raises_epoch| StateWish {
@@ -223,6 +231,12 @@ impl Broker {
             raises_epoch,
             version: replicated.version,
         };
+        if let Some((leader, isr)) = self.repair_wish(key, partition) {
+            return Some(wish(leader, isr, true));
+        }
+        if !partition.is_leader {
+            return None;
+        }
         if replicated.is_spoiled {
             // Others in sync have what was lost here, or as little of it: any of them may lead.
             let other = partition.isr.iter().find(|node| **node != self.node && is_alive(node)).copied();

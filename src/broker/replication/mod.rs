@@ -26,11 +26,12 @@ mod followers;
 mod lead;
 mod links;
 mod message;
+mod repair;
 mod roles;
 mod tails;
 mod throttle;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub use links::ROOM;
@@ -90,6 +91,10 @@ pub(super) struct Replication {
     pub taking: Throttle,
     /// Fetches that wait for the rate.
     pub throttled: Timers<(NodeId, PartitionKey)>,
+    /// Replicas here that have lost something, from there on, and that others have too.
+    pub rotten: BTreeMap<PartitionKey, Offset>,
+    /// When their wishes are looked at again.
+    pub repairs_at: Option<Instant>,
     /// When lags are looked at next.
     pub next_look: Option<Instant>,
 }
@@ -184,6 +189,8 @@ impl Replication {
             sending: Throttle::default(),
             taking: Throttle::default(),
             throttled: Timers::default(),
+            rotten: BTreeMap::new(),
+            repairs_at: None,
             next_look: None,
         }
     }

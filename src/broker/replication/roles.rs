@@ -26,6 +26,7 @@ impl Broker {
 
     /// What there is to send, read and tell after a step.
     pub(in crate::broker) fn replicate(&mut self, fx: &mut Effects) {
+        self.repair(fx);
         self.use_room(fx);
         self.answer_fetches(fx);
         self.send_marks();
@@ -143,9 +144,16 @@ impl Replication {
     /// When `on_time` has something to do here.
     pub fn next_deadline(&self) -> Option<Instant> {
         let wishes = (!self.wishes.is_empty()).then_some(self.now);
-        [self.paused.earliest(), self.throttled.earliest(), self.next_look, self.look_for_room_at, wishes]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.paused.earliest(),
+            self.throttled.earliest(),
+            self.repairs_at,
+            self.next_look,
+            self.look_for_room_at,
+            wishes,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }

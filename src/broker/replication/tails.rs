@@ -47,9 +47,10 @@ impl Broker {
         replicated.is_tail_read = false;
         let bytes = match result {
             Ok(bytes) => bytes,
-            Err(LogReadError::Damaged { resume, .. }) => {
+            Err(LogReadError::Damaged { whole, resume, .. }) => {
                 replicated.tail_from = resume.unwrap_or(high_watermark);
-                return self.replication.tails.push(key);
+                self.replication.tails.push(key);
+                return self.damage_found(key, whole);
             }
             Err(_) => {
                 replicated.tail_from = high_watermark;

@@ -158,7 +158,7 @@ fn recover_segments<S: Storage>(
             continue;
         }
         if is_gap {
-            findings.damages.push(format!("offsets {end} to {} are missing", base.0 - 1));
+            findings.damages.push((end, format!("offsets {end} to {} are missing", base.0 - 1)));
         }
         let followed_by = match after {
             Some(after) if ours && begins_intact(storage, &job.dir, after)? => Some(after),
@@ -185,10 +185,11 @@ fn recover_segments<S: Storage>(
     }
     let log_start = job.marks.map_or(Offset(0), |marks| marks.log_start);
     if end < findings.recovery_point && findings.recovery_point > log_start {
-        findings.damages.push(format!(
+        let sentence = format!(
             "the log ends at offset {end} although it was synced up to {}: what lay between is lost",
             findings.recovery_point
-        ));
+        );
+        findings.damages.push((end, sentence));
         end = findings.recovery_point;
     }
     Ok((segments, end))

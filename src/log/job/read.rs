@@ -20,12 +20,12 @@ const READ_BYTES_MIN: usize = 16 * 1024;
 
 /// Where a walk over headers arrived.
 enum Walk {
-    /// The batch that holds the wanted offset, or the first after it.
-    At(u64),
+    /// The batch that holds the wanted offset, or the first after it; offsets below the second are whole.
+    At(u64, Offset),
     /// The end of the buffer or of the segment: so far there is none.
-    End(u64),
-    /// A batch that cannot be.
-    Damage,
+    End(u64, Offset),
+    /// A batch that cannot be; likewise.
+    Damage(Offset),
 }
 
 /// Carries the job out.
@@ -39,45 +39,50 @@ pub(super) fn read<S: Storage>(job: &ReadJob, storage: &mut S) -> Result<ReadOut
         None => index::position_before(storage, &job.dir, &job.segment, job.from)?,
     };
     let mut buffer = Vec::new();
+    // A hint is where the offset itself lies; an index entry tells less.
+    let mut whole = if job.hint.is_some() { job.from.max(job.segment.base) } else { job.segment.base };
     loop {
         fill(storage, file, &mut buffer, position, job.segment.bytes, job.max_bytes.max(READ_BYTES_MIN))?;
-        let start = match walk(&buffer, position, job) {
-            Walk::At(start) => start,
-            Walk::End(end) if end > position && end < job.segment.bytes => {
-                position = end;
+        let start = match walk(&buffer, position, whole, job) {
+            Walk::At(start, below) => {
+                whole = below;
+                start
+            }
+            Walk::End(end, below) if end > position && end < job.segment.bytes => {
+                (position, whole) = (end, below);
                 continue;
             }
-            Walk::End(end) => return Ok(nothing(job, end)),
-            Walk::Damage => match behind_damage(job, storage, position)? {
+            Walk::End(end, _) => return Ok(nothing(job, end)),
+            Walk::Damage(below) => match behind_damage(job, storage, position)? {
                 Behind::Wanted(start) => {
                     position = start;
                     fill(storage, file, &mut buffer, start, job.segment.bytes, job.max_bytes.max(READ_BYTES_MIN))?;
+                    whole = below;
                     start
                 }
-                Behind::Later(resume) => return Ok(damaged(job, position, resume)),
+                Behind::Later(resume) => return Ok(damaged(job, position, below, resume)),
             },
         };
         let skip = (start - position) as usize; // the walk stayed in the buffer
-        return take(job, storage, start, buffer, skip);
+        return take(job, storage, start, whole, buffer, skip);
     }
 }
 
 /// Goes from header to header up to the batch that is wanted, as far as the buffer reaches.
-fn walk(buffer: &[u8], start: u64, job: &ReadJob) -> Walk {
+fn walk(buffer: &[u8], start: u64, mut lowest: Offset, job: &ReadJob) -> Walk {
     let mut position = start;
-    let mut lowest = job.segment.base;
     loop {
         let rest = buffer.get(usize::try_from(position - start).unwrap_or(usize::MAX)..).unwrap_or_default();
         match BatchHeader::parse(rest) {
-            Ok(batch) if !is_possible(&batch, rest, position, lowest, job) => return Walk::Damage,
-            Ok(batch) if batch.last_offset() >= job.from => return Walk::At(position),
+            Ok(batch) if !is_possible(&batch, rest, position, lowest, job) => return Walk::Damage(lowest),
+            Ok(batch) if batch.last_offset() >= job.from => return Walk::At(position, lowest),
             Ok(batch) => {
                 lowest = batch.next_offset();
                 position += batch.total_bytes() as u64;
             }
             // the rest of this header is outside of the buffer
-            Err(RecordError::Truncated) => return Walk::End(position),
-            Err(_) => return Walk::Damage,
+            Err(RecordError::Truncated) => return Walk::End(position, lowest),
+            Err(_) => return Walk::Damage(lowest),
         }
     }
 }
@@ -131,6 +136,7 @@ fn take<S: Storage>(
     job: &ReadJob,
     storage: &mut S,
     start: u64,
+    whole: Offset,
     mut buffer: Vec<u8>,
     mut skip: usize,
 ) -> Result<ReadOutcome, DiskError> {
@@ -139,13 +145,13 @@ fn take<S: Storage>(
             // what is not wanted yet, unless its last offset is wrong
             let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
             let is_intact = Window::new(storage, file, job.segment.bytes).is_intact(start, &first)?;
-            return if is_intact { Ok(nothing(job, start)) } else { damaged_at(job, storage, start) };
+            return if is_intact { Ok(nothing(job, start)) } else { damaged_at(job, storage, start, whole) };
         }
         if first.total_bytes() > buffer.len() - skip {
             let file = FilePath::in_log(&job.dir, FileName::Log(job.segment.base));
             let bytes = first.total_bytes();
             if bytes > job.max_bytes && !Window::new(storage, file, job.segment.bytes).is_intact(start, &first)? {
-                return damaged_at(job, storage, start);
+                return damaged_at(job, storage, start, whole);
             }
             fill(storage, file, &mut buffer, start, job.segment.bytes, bytes)?;
             skip = 0;
@@ -153,7 +159,7 @@ fn take<S: Storage>(
     }
     let (bytes, next) = intact_batches(buffer.get(skip..).unwrap_or_default(), job);
     if bytes == 0 {
-        return damaged_at(job, storage, start);
+        return damaged_at(job, storage, start, whole);
     }
     let batches = Bytes::from(buffer).slice(skip..skip + bytes);
     Ok(ReadOutcome::Batches { bytes: batches, next, next_position: start + bytes as u64 })
@@ -179,20 +185,25 @@ fn nothing(job: &ReadJob, position: u64) -> ReadOutcome {
 }
 
 /// The batch at `position` holds the wanted offset and is not intact.
-fn damaged_at<S: Storage>(job: &ReadJob, storage: &mut S, position: u64) -> Result<ReadOutcome, DiskError> {
+fn damaged_at<S: Storage>(
+    job: &ReadJob,
+    storage: &mut S,
+    position: u64,
+    whole: Offset,
+) -> Result<ReadOutcome, DiskError> {
     match behind_damage(job, storage, position + 1)? {
-        Behind::Later(resume) => Ok(damaged(job, position, resume)),
-        Behind::Wanted(_) => Ok(damaged(job, position, None)), // two batches claim it: believe neither
+        Behind::Later(resume) => Ok(damaged(job, position, whole, resume)),
+        Behind::Wanted(_) => Ok(damaged(job, position, whole, None)), // two batches claim it: believe neither
     }
 }
 
-/// Says what is damaged, and where reading can go on.
-fn damaged(job: &ReadJob, position: u64, resume: Option<Offset>) -> ReadOutcome {
+/// Says what is damaged, what is whole before it, and where reading can go on.
+fn damaged(job: &ReadJob, position: u64, whole: Offset, resume: Option<Offset>) -> ReadOutcome {
     let file = FileName::Log(job.segment.base);
     let last = resume.map_or(job.from, |resume| Offset(resume.0 - 1));
     let sentence =
         format!("{file} is damaged at or after position {position}: offsets {} to {last} cannot be read", job.from);
-    ReadOutcome::Damaged { sentence, resume }
+    ReadOutcome::Damaged { sentence, whole, resume }
 }
 
 /// Reads `wanted` bytes from `position` on, fewer at the segment's end.

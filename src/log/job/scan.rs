@@ -29,7 +29,7 @@ pub(super) struct Findings {
     pub epochs: LeaderEpochs,
     pub producers: Option<ProducerTail>,
     pub scanned_bytes: u64,
-    pub damages: Vec<String>,
+    pub damages: Vec<(Offset, String)>,
     pub warnings: Vec<String>,
 }
 
@@ -155,11 +155,12 @@ fn judge<S: Storage>(
         None => followed_by,
     };
     let resume = resume.unwrap_or(findings.recovery_point).max(next);
-    findings.damages.push(format!(
+    let sentence = format!(
         "{} is damaged from position {position} to {to}: offsets {next} to {} cannot be read",
         FileName::Log(segment.base),
         resume.0 - 1
-    ));
+    );
+    findings.damages.push((next, sentence));
     Ok(intact.map_or(Verdict::Keep(resume), Verdict::Resume))
 }
 

@@ -102,9 +102,8 @@ fn copy_slice<S: Storage>(run: &mut Compaction, output: &mut Output, storage: &m
                 return Ok(end);
             }
             if output.segment().bytes > SEGMENT_BYTES_MAX as u64 {
-                return Ok(SliceEnd::Unfit(
-                    "what is left of a segment exceeds two GiB: the log is not compacted".into(),
-                ));
+                let sentence = "what is left of a segment exceeds two GiB: the log is not compacted".into();
+                return Ok(SliceEnd::Unfit { from: None, sentence });
             }
         }
         run.segment += 1;

@@ -30,7 +30,8 @@ pub(super) fn map<S: Storage>(run: &mut Compaction, storage: &mut S) -> Result<S
         run.position = 0;
     }
     if run.below == run.from && run.map.is_empty() && run.from < run.segments_end {
-        return Ok(SliceEnd::Unfit("there is no memory for a single key: the log is not compacted".into()));
+        let sentence = "there is no memory for a single key: the log is not compacted".into();
+        return Ok(SliceEnd::Unfit { from: None, sentence });
     }
     run.stage = CompactionStage::Copying;
     (run.segment, run.position) = (0, 0);

@@ -56,7 +56,8 @@ fn batch_at<'w, S: Storage>(
 ) -> Result<Found<'w>, DiskError> {
     let unfit = || {
         let file = FileName::Log(segment.base);
-        Found::End(SliceEnd::Unfit(format!("{file} is damaged at position {position}: the log is not compacted")))
+        let sentence = format!("{file} is damaged at position {position}: the log is not compacted");
+        Found::End(SliceEnd::Unfit { from: Some(segment.base), sentence })
     };
     let Some(head) = window.header(position)? else { return Ok(unfit()) };
     let Ok(header) = BatchHeader::parse(&head) else { return Ok(unfit()) };
