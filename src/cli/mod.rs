@@ -11,6 +11,7 @@ mod connect;
 mod consume;
 pub mod demo;
 mod groups;
+mod http;
 mod inspect;
 mod interrupt;
 pub mod kafka;

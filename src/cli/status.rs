@@ -1,23 +1,20 @@
 //! `tern status`: every node, topic and consumer group, from the HTTP and the Kafka doors.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Write};
+use std::io;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::arguments::StatusArguments;
-use super::connect::{HTTP, connect};
+use super::connect::HTTP;
 use super::kafka::Cluster;
 use super::table::{Cell, Table};
-use super::{groups, topics};
+use super::{groups, http, topics};
 use crate::config::Endpoint;
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The largest answer that is read.
-const PAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What was found out about nodes.
 #[derive(Debug, Default)]
@@ -180,21 +177,11 @@ fn brokers(page: &Value) -> Vec<(i64, String)> {
 }
 
 fn page(address: &str) -> io::Result<Value> {
-    let mut stream = connect(address, HTTP, Some(PATIENCE))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut reply = Vec::new();
-    stream.take(PAGE_BYTES_MAX).read_to_end(&mut reply)?;
-    parse(&reply).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+    parse(&http::get(address, "/status", PATIENCE)?)
+        .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
 }
 
-fn parse(reply: &[u8]) -> io::Result<Value> {
-    let reply = String::from_utf8_lossy(reply);
-    let (head, body) = reply.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("the answer is not HTTP"))?;
-    let status = head.lines().next().unwrap_or_default();
-    if !status.contains(" 200 ") {
-        return Err(io::Error::other(format!("the answer is {status:?}")));
-    }
+fn parse(body: &str) -> io::Result<Value> {
     serde_json::from_str(body).map_err(|error| io::Error::other(format!("the answer is not a status page: {error}")))
 }
 
@@ -202,13 +189,11 @@ fn parse(reply: &[u8]) -> io::Result<Value> {
 mod tests {
     use super::*;
 
-    /// A page is read, other answers are told in a sentence.
+    /// A page is read, another answer is told in a sentence.
     #[test]
     fn replies() {
-        assert_eq!(parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"id\": 3}").unwrap()["id"], 3);
-        let error = parse(b"HTTP/1.1 404 Not Found\r\n\r\nno").unwrap_err().to_string();
-        assert_eq!(error, "the answer is \"HTTP/1.1 404 Not Found\"");
-        assert_eq!(parse(b"junk").unwrap_err().to_string(), "the answer is not HTTP");
+        assert_eq!(parse("{\"id\": 3}").unwrap()["id"], 3);
+        assert!(parse("no").unwrap_err().to_string().starts_with("the answer is not a status page: "));
     }
 
     /// The worst of what a board says is told, and silence is not taken for health.

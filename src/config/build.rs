@@ -85,6 +85,10 @@ fn read_peers(values: &mut Values<'_>, tick_ms: u64) -> PeerConfig {
             .text("tern.peer.secret.file")
             .map(|assigned| assigned.value.trim().into())
             .filter(|path: &std::path::PathBuf| !path.as_os_str().is_empty()),
+        bind: values
+            .text("tern.peer.bind")
+            .map(|assigned| assigned.value.trim().to_owned())
+            .filter(|host| !host.is_empty()),
         forms_alone: values.bool("tern.ensemble.form"),
         broker_session_ms: session_ms as u64,
         balance: values.bool("auto.leader.rebalance.enable").then(|| BalanceConfig {

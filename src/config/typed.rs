@@ -88,6 +88,8 @@ pub struct Member {
 pub struct PeerConfig {
     /// `tern.peer.secret.file`.
     pub secret_file: Option<PathBuf>,
+    /// `tern.peer.bind`: where the ports of the own server line listen, when that is said.
+    pub bind: Option<String>,
     /// `tern.ensemble.form`: this node founds the ensemble without waiting for the others.
     pub forms_alone: bool,
     /// `broker.session.timeout.ms`.

@@ -79,10 +79,18 @@ def test_inspect_names_damage(tmp_path):
 
 
 def test_demo_loses_nothing():
-    """tern demo kills its node in the middle and ends with the verdict."""
-    shown = tern("demo", "--seconds", "8", seconds=90, environment={**os.environ, "TERM": "dumb"})
+    """tern demo kills, pauses and cuts off its nodes while sensors publish, and ends with the verdict."""
+    shown = tern("demo", "--seconds", "12", seconds=150, environment={**os.environ, "TERM": "dumb"})
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert "lost 0" in shown.stdout.replace("=", " ")
+    for word in ("is killed", "is paused", "is cut off", "verdict: nothing was lost", "lost=0 doubled=0 overtaken=0"):
+        assert word in shown.stdout, shown.stdout
+
+
+def test_demo_of_one_node():
+    """With one node it is killed in the middle."""
+    shown = tern("demo", "--nodes", "1", "--seconds", "6", seconds=90)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "is killed" in shown.stdout and "lost=0 doubled=0 overtaken=0" in shown.stdout, shown.stdout
 
 
 def test_inspect_knows_every_file(tmp_path):

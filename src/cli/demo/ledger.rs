@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::sensor::Readings;
 
@@ -9,7 +10,12 @@ use super::sensor::Readings;
 struct Seen {
     /// One flag a reading.
     numbers: Vec<bool>,
-    again: u64,
+    /// Those that came out more than once.
+    again: Vec<u64>,
+    /// Those that came out for the first time after a later one of their sensor.
+    overtaken: u64,
+    /// The latest that came out.
+    latest: Option<u64>,
 }
 
 /// Shared by sensors, reader and table.
@@ -29,12 +35,15 @@ impl Ledger {
     pub fn saw(&self, sensor: usize, number: u64) {
         let mut seen = self.seen.lock().expect("nobody panics while holding it");
         if let Some(seen) = seen.get_mut(sensor) {
-            let number = number as usize;
-            if seen.numbers.len() <= number {
-                seen.numbers.resize(number + 1, false);
+            let index = number as usize;
+            if seen.numbers.len() <= index {
+                seen.numbers.resize(index + 1, false);
             }
-            if std::mem::replace(&mut seen.numbers[number], true) {
-                seen.again += 1;
+            if std::mem::replace(&mut seen.numbers[index], true) {
+                seen.again.push(number);
+            } else {
+                seen.overtaken += u64::from(seen.latest.is_some_and(|latest| latest > number));
+                seen.latest = seen.latest.max(Some(number));
             }
         }
     }
@@ -60,9 +69,30 @@ impl Ledger {
         seen.iter().map(|seen| seen.numbers.iter().filter(|&&seen| seen).count() as u64).sum()
     }
 
-    /// Readings that came out more than once: sent again because their acknowledgement was lost with the connection.
-    pub fn again(&self) -> u64 {
-        self.seen.lock().expect("nobody panics while holding it").iter().map(|seen| seen.again).sum()
+    /// Readings that came out more than once because their sensor sent them again: their acknowledgement was lost with
+    /// the connection. And those that came out more than once although it sent them once.
+    pub fn again(&self) -> (u64, u64) {
+        let seen = self.seen.lock().expect("nobody panics while holding it");
+        let (mut sent_again, mut doubled) = (0, 0);
+        for (seen, readings) in seen.iter().zip(&self.readings) {
+            let ranges = readings.sent_again.lock().expect("nobody panics while holding it");
+            for number in &seen.again {
+                let was_sent_again = ranges.iter().any(|(first, last)| (first..=last).contains(&number));
+                *if was_sent_again { &mut sent_again } else { &mut doubled } += 1;
+            }
+        }
+        (sent_again, doubled)
+    }
+
+    /// Readings that came out behind a later one of the same sensor.
+    pub fn overtaken(&self) -> u64 {
+        self.seen.lock().expect("nobody panics while holding it").iter().map(|seen| seen.overtaken).sum()
+    }
+
+    /// The longest that any sensor waited for an acknowledgement.
+    pub fn longest_wait(&self) -> Duration {
+        let longest = self.readings.iter().map(|readings| readings.longest_wait_micros.load(Ordering::Relaxed)).max();
+        Duration::from_micros(longest.unwrap_or(0))
     }
 
     /// Acknowledged readings that have not come out yet.
@@ -85,14 +115,66 @@ impl Ledger {
         missing.sum()
     }
 
+    /// True when nothing acknowledged is missing, nothing came out doubled, nothing overtaken.
+    pub fn is_good(&self) -> bool {
+        self.acknowledged() > 0 && self.on_the_way() == 0 && self.again().1 == 0 && self.overtaken() == 0
+    }
+
     /// The last line of the demonstration.
     pub fn verdict(&self) -> String {
-        let (acknowledged, out, lost) = (self.acknowledged(), self.out(), self.on_the_way());
-        let verdict = if lost == 0 && acknowledged > 0 { "nothing was lost" } else { "FAILED" };
+        let verdict = if self.is_good() { "nothing was lost, doubled or overtaken" } else { "FAILED" };
+        let (sent_again, doubled) = self.again();
         format!(
-            "verdict: {verdict}: sent={} acknowledged={acknowledged} out={out} lost={lost} sent_again_by_sensors={}",
+            "verdict: {verdict}: sent={} acknowledged={} out={} lost={} doubled={doubled} overtaken={} \
+             sent_again_by_sensors={sent_again} reconnects={} longest_wait_ms={}",
             self.sent(),
-            self.again()
+            self.acknowledged(),
+            self.out(),
+            self.on_the_way(),
+            self.overtaken(),
+            self.reconnects(),
+            self.longest_wait().as_millis()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(acknowledged: u64, sent_again: &[(u64, u64)]) -> Ledger {
+        let readings = Readings { sent_again: Mutex::new(sent_again.to_vec()), ..Default::default() };
+        readings.acknowledged.store(acknowledged, Ordering::Relaxed);
+        Ledger::new(vec![Arc::new(readings)])
+    }
+
+    fn after(acknowledged: u64, sent_again: &[(u64, u64)], out: &[u64]) -> Ledger {
+        let ledger = ledger(acknowledged, sent_again);
+        out.iter().for_each(|&number| ledger.saw(0, number));
+        ledger
+    }
+
+    /// All that was acknowledged came out in order; what was not acknowledged may.
+    #[test]
+    fn good() {
+        assert!(after(3, &[], &[0, 1, 2, 3]).is_good());
+        assert!(!after(0, &[], &[]).is_good());
+    }
+
+    /// Each way to go wrong is a verdict of its own.
+    #[test]
+    fn lost_doubled_overtaken() {
+        assert!(after(3, &[], &[0, 2]).verdict().contains("FAILED: sent=0 acknowledged=3 out=2 lost=1 doubled=0 "));
+        assert!(after(3, &[], &[0, 1, 1, 2]).verdict().contains("lost=0 doubled=1 overtaken=0"));
+        assert!(after(3, &[], &[0, 2, 1]).verdict().contains("FAILED"));
+        assert_eq!(after(3, &[], &[0, 2, 1]).overtaken(), 1);
+    }
+
+    /// A reading that its sensor sent twice may come out twice, once in order.
+    #[test]
+    fn sent_again() {
+        let ledger = after(4, &[(1, 2)], &[0, 1, 2, 1, 2, 3]);
+        assert!(ledger.is_good());
+        assert_eq!(ledger.again(), (2, 0));
     }
 }

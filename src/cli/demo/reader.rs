@@ -6,22 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::TOPIC;
 use super::ledger::Ledger;
 use crate::cli::kafka::{Cluster, Position, Reader};
 use crate::types::{Offset, PartitionIndex};
 
-/// The topic that the demonstration's mapping rule fills.
-const TOPIC: &str = "sensors";
-
 /// How long a fetch waits for something new.
 const WAIT: Duration = Duration::from_millis(200);
 
+/// How long a node may be silent before the reader looks for another one.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
 /// Reads until told to stop, over as many connections as it takes.
-pub fn spawn(address: String, ledger: Arc<Ledger>, stopping: Arc<AtomicBool>) -> JoinHandle<()> {
+pub fn spawn(mut addresses: Vec<String>, ledger: Arc<Ledger>, stopping: Arc<AtomicBool>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut positions = Vec::new();
         while !stopping.load(Ordering::Relaxed) {
-            if follow(&address, &ledger, &stopping, &mut positions).is_err() {
+            if follow(&addresses.join(","), &ledger, &stopping, &mut positions).is_err() {
+                addresses.rotate_left(1); // the first accepts, perhaps, and does not answer
                 thread::sleep(Duration::from_millis(50));
             }
         }
@@ -34,7 +36,7 @@ fn follow(
     stopping: &AtomicBool,
     positions: &mut Vec<(PartitionIndex, Offset)>,
 ) -> io::Result<()> {
-    let mut cluster = Cluster::connect(address)?;
+    let mut cluster = Cluster::connect_within(address, Some(PATIENCE))?;
     for partition in cluster.topic(TOPIC, true)?.partitions {
         if !positions.iter().any(|(known, _)| *known == partition.index) {
             positions.push((partition.index, Offset(0)));

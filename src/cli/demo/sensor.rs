@@ -1,11 +1,11 @@
-//! A simulated sensor: publishes a numbered reading at QoS 1 in its rhythm, and sends again what was not acknowledged
-//! when the connection was lost.
+//! A simulated sensor: publishes a numbered reading at QoS 1 in its rhythm; when a node does not answer, it goes on at the
+//! next one and sends again what was not acknowledged.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What a sensor has done so far, read by the table while it runs.
@@ -17,18 +17,26 @@ pub struct Readings {
     pub acknowledged: AtomicU64,
     /// Connections made after the first.
     pub reconnects: AtomicU64,
+    /// The longest time between sending a reading first and its acknowledgement.
+    pub longest_wait_micros: AtomicU64,
+    /// First and last number of those that were sent again, a pair a connection.
+    pub sent_again: Mutex<Vec<(u64, u64)>>,
 }
 
 /// One sensor's life.
 pub struct Sensor {
     /// Its number and the last level of its topic.
     pub number: usize,
-    /// The node's MQTT door.
-    pub address: String,
+    /// The nodes' MQTT doors.
+    pub addresses: Arc<[String]>,
+    /// Which of them it begins with.
+    pub home: usize,
+    /// Silence after which it goes on elsewhere.
+    pub silence_max: Duration,
     /// Time between two readings.
     pub rhythm: Duration,
-    /// Set when no new reading shall be made.
-    pub stopping: Arc<AtomicBool>,
+    /// Cleared when no new reading shall be made.
+    pub sensing: Arc<AtomicBool>,
     /// Shared with the table.
     pub readings: Arc<Readings>,
 }
@@ -39,13 +47,16 @@ const WINDOW_MAX: usize = 100;
 /// A sensor that still waits when the demonstration is over gives up after this.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Readings that wait for their acknowledgement, and since when.
+type Waiting = VecDeque<(u64, Instant)>;
+
 impl Sensor {
     /// Runs until told to stop and everything sent is acknowledged, over as many connections as it takes.
-    pub fn run(self) {
+    pub fn run(mut self) {
         let mut waiting = VecDeque::new();
         let mut stopped_at = None;
         loop {
-            if self.stopping.load(Ordering::Relaxed) {
+            if !self.sensing.load(Ordering::Relaxed) {
                 let stopped_at = *stopped_at.get_or_insert_with(Instant::now);
                 if waiting.is_empty() || stopped_at.elapsed() > PATIENCE {
                     return;
@@ -53,29 +64,38 @@ impl Sensor {
             }
             if self.session(&mut waiting).is_err() {
                 self.readings.reconnects.fetch_add(1, Ordering::Relaxed);
+                self.home += 1;
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
     }
 
     /// One connection: first what was not acknowledged on the last one, then new readings.
-    fn session(&self, waiting: &mut VecDeque<u64>) -> io::Result<()> {
-        let mut stream = TcpStream::connect(&self.address)?;
+    fn session(&self, waiting: &mut Waiting) -> io::Result<()> {
+        let mut stream = TcpStream::connect(&self.addresses[self.home % self.addresses.len()])?; // at least one
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(self.silence_max))?;
         self.connect(&mut stream)?;
-        for &number in waiting.iter() {
+        if let (Some(&(first, _)), Some(&(last, _))) = (waiting.front(), waiting.back()) {
+            self.readings.sent_again.lock().expect("nobody panics while holding it").push((first, last));
+        }
+        for &(number, _) in waiting.iter() {
             stream.write_all(&self.publish(number, true))?;
         }
         let mut next_at = Instant::now();
-        while !self.stopping.load(Ordering::Relaxed) || !waiting.is_empty() {
+        let mut answered_at = Instant::now();
+        while self.sensing.load(Ordering::Relaxed) || !waiting.is_empty() {
             let pause = next_at.saturating_duration_since(Instant::now());
-            if self.stopping.load(Ordering::Relaxed) || waiting.len() >= WINDOW_MAX {
-                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            if !self.sensing.load(Ordering::Relaxed) || waiting.len() >= WINDOW_MAX {
+                stream.set_read_timeout(Some(self.silence_max))?;
                 self.take_acknowledgement(&mut stream, waiting)?;
+                answered_at = Instant::now();
             } else if pause.is_zero() {
                 let number = self.readings.sent.fetch_add(1, Ordering::Relaxed);
-                waiting.push_back(number);
+                if waiting.is_empty() {
+                    answered_at = Instant::now();
+                }
+                waiting.push_back((number, Instant::now()));
                 stream.write_all(&self.publish(number, false))?;
                 next_at = (next_at + self.rhythm).max(Instant::now() - self.rhythm);
             } else if waiting.is_empty() {
@@ -83,8 +103,13 @@ impl Sensor {
             } else {
                 stream.set_read_timeout(Some(pause))?;
                 match self.take_acknowledgement(&mut stream, waiting) {
-                    Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
-                    other => other?,
+                    Err(error)
+                        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+                            && answered_at.elapsed() < self.silence_max => {}
+                    other => {
+                        other?;
+                        answered_at = Instant::now();
+                    }
                 }
             }
         }
@@ -122,14 +147,16 @@ impl Sensor {
         packet
     }
 
-    fn take_acknowledgement(&self, stream: &mut TcpStream, waiting: &mut VecDeque<u64>) -> io::Result<()> {
+    fn take_acknowledgement(&self, stream: &mut TcpStream, waiting: &mut Waiting) -> io::Result<()> {
         let mut answer = [0; 4];
         stream.peek(&mut answer[..1])?; // a time-out here leaves the stream between two packets
         stream.read_exact(&mut answer)?;
         let id = u16::from_be_bytes([answer[2], answer[3]]);
         match waiting.front() {
-            Some(&number) if answer[0] == 0x40 && packet_id(number) == id => {
+            Some(&(number, since)) if answer[0] == 0x40 && packet_id(number) == id => {
                 waiting.pop_front();
+                let waited = since.elapsed().as_micros() as u64;
+                self.readings.longest_wait_micros.fetch_max(waited, Ordering::Relaxed);
                 self.readings.acknowledged.store(number + 1, Ordering::Relaxed);
                 Ok(())
             }

@@ -30,6 +30,8 @@ pub struct Cluster {
     brokers: BTreeMap<NodeId, String>,
     controller: NodeId,
     clients: BTreeMap<String, Client>,
+    /// With each broker; none: the usual one.
+    patience: Option<Duration>,
 }
 
 /// A topic as metadata tells it, copied out so that the connection is free again.
@@ -61,10 +63,15 @@ pub struct Partition {
 impl Cluster {
     /// Connects to the first broker of `host:port[,...]` that answers.
     pub fn connect(bootstrap: &str) -> io::Result<Cluster> {
+        Cluster::connect_within(bootstrap, None)
+    }
+
+    /// The same with another patience, for every connection and answer.
+    pub fn connect_within(bootstrap: &str, patience: Option<Duration>) -> io::Result<Cluster> {
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "--bootstrap: no address; allowed: HOST:PORT[,...]");
         for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            match Client::connect(address) {
-                Ok(client) => return Ok(Cluster::of(address, client)),
+            match Client::connect_within(address, patience) {
+                Ok(client) => return Ok(Cluster { patience, ..Cluster::of(address, client) }),
                 Err(error) => last = error,
             }
         }
@@ -74,7 +81,8 @@ impl Cluster {
     /// The cluster of the broker at `address`.
     pub fn of(address: &str, client: Client) -> Cluster {
         let clients = BTreeMap::from([(address.to_owned(), client)]);
-        Cluster { bootstrap: address.to_owned(), brokers: BTreeMap::new(), controller: NodeId(-1), clients }
+        let (bootstrap, brokers) = (address.to_owned(), BTreeMap::new());
+        Cluster { bootstrap, brokers, controller: NodeId(-1), clients, patience: None }
     }
 
     /// The broker that was reached first, or another one when that is gone.
@@ -85,9 +93,16 @@ impl Cluster {
         self.at(&reached)
     }
 
-    /// Breaks all connections; those needed come about again.
+    /// Breaks all connections; those needed come about again. Another broker than before is asked first: one that hangs
+    /// accepts connections and answers nothing.
     pub fn reconnect(&mut self) {
         self.clients.clear();
+        let addresses: Vec<&String> = self.brokers.values().collect();
+        let known = addresses.iter().position(|address| **address == self.bootstrap);
+        let next = known.map_or(0, |index| index + 1) % addresses.len().max(1);
+        if let Some(next) = addresses.get(next).map(|next| (*next).clone()) {
+            self.bootstrap = next;
+        }
     }
 
     /// The broker of that id; the one reached first, when nobody knows the id.
@@ -134,7 +149,7 @@ impl Cluster {
 
     fn at(&mut self, address: &str) -> io::Result<&mut Client> {
         if !self.clients.contains_key(address) {
-            let client = Client::connect(address).map_err(|error| {
+            let client = Client::connect_within(address, self.patience).map_err(|error| {
                 let bootstrap = &self.bootstrap;
                 if address == bootstrap {
                     return error;

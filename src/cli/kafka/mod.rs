@@ -30,7 +30,7 @@ const RESPONSE_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Room for the header of a request beyond its body.
 const HEADER_BYTES_MAX: usize = 256;
 
-/// How long an answer may take beyond the time that the request itself allows.
+/// How long an answer may take beyond the time that the request itself allows, unless it is said otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Of `Fetch`.
@@ -42,6 +42,7 @@ const CLIENT_ID: &str = "tern";
 /// A connection to one broker.
 pub struct Client {
     stream: TcpStream,
+    patience: Duration,
     correlation_id: i32,
     output: Vec<u8>,
     input: Vec<u8>,
@@ -61,13 +62,18 @@ pub struct Fetched<'a> {
 impl Client {
     /// Connects to `host:port`.
     pub fn connect(address: &str) -> io::Result<Client> {
-        Client::new(connect(address, KAFKA, None)?, PATIENCE)
+        Client::connect_within(address, None)
+    }
+
+    /// The same with another patience, for the connection and for each answer.
+    pub fn connect_within(address: &str, patience: Option<Duration>) -> io::Result<Client> {
+        Client::new(connect(address, KAFKA, patience)?, patience.unwrap_or(PATIENCE))
     }
 
     /// A client over a connection, whose answers may take that long.
     pub fn new(stream: TcpStream, patience: Duration) -> io::Result<Client> {
         stream.set_read_timeout(Some(patience))?;
-        Ok(Client { stream, correlation_id: 0, output: Vec::new(), input: Vec::new(), apis: Vec::new() })
+        Ok(Client { stream, patience, correlation_id: 0, output: Vec::new(), input: Vec::new(), apis: Vec::new() })
     }
 
     /// True when the broker has that version of an API; asks it once.
@@ -175,7 +181,7 @@ impl Client {
             topics: Array::of(&topics),
             ..Default::default()
         };
-        self.stream.set_read_timeout(Some(PATIENCE + wait))?;
+        self.stream.set_read_timeout(Some(self.patience + wait))?;
         self.send(FETCH_VERSION, &request)
     }
 

@@ -27,6 +27,13 @@ pub(super) const KEYS: &[Key] = &[
     key("log.dir", Kind::Text, "", "directory of the topics' files, when log.dirs is not given"),
     key("server.#", Kind::Text, "", "a member of the ensemble: HOST:2888:3888[:observer][;CLIENTPORT]"),
     key("tern.peer.secret.file", Kind::Text, "", "file with the secret by which members know each other"),
+    key(
+        "tern.peer.bind",
+        Kind::Text,
+        "",
+        "address on which the two ports of this node's server line listen, where that leads elsewhere first: a relay, a \
+         translated address; else the line's own when all members are on this machine, and every interface otherwise",
+    ),
     key("tern.ensemble.form", Kind::Bool, "false", "found the ensemble alone; the others join as they come"),
     key(
         "broker.session.timeout.ms",

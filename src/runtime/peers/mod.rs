@@ -215,7 +215,11 @@ pub fn bind(config: &Config) -> Result<Ports, String> {
     }
     // On one machine its loopback; otherwise every interface, because a board's own name often leads to its loopback.
     let is_local = config.ensemble.iter().all(|member| is_loopback(&member.host));
-    let host = if is_local { own.host.as_str() } else { "" };
+    let host = match &config.peers.bind {
+        Some(host) => host,
+        None if is_local => own.host.as_str(),
+        None => "",
+    };
     let open = |channel: Channel, port: u16| {
         listen::bind_socket(&Endpoint { host: host.to_owned(), port }).map(|(socket, _)| (channel, socket))
     };
