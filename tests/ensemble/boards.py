@@ -18,9 +18,14 @@ WHOLE_SECONDS = 90
 class Board(Member):
     """A node on a board of its own; `directory` takes what it says, its data lie on the board's disk."""
 
-    def __init__(self, number, directory, settings, network):
+    def __init__(self, number, directory, settings, network, **more):
         self.network = network
-        super().__init__(number, directory, settings)
+        super().__init__(number, directory, settings, **more)
+
+    @staticmethod
+    def binary():
+        """Its program, wherever that is looked for from."""
+        return os.path.abspath(node.BINARY)
 
     def places(self):
         here, disk = address(self.number), self.network.directory / f"disk{self.number}"
@@ -35,7 +40,7 @@ class Board(Member):
         ]
 
     def within(self):
-        node.BINARY = os.path.abspath(node.BINARY)
+        node.BINARY = self.binary()
         return [*self.network.within(self.number), "setpriv", "--pdeathsig", "KILL"]
 
     @property

@@ -24,10 +24,10 @@ def free_ports(count):
 class Member(Node):
     """One of them; `start` does not wait, `ready` does."""
 
-    def __init__(self, number, directory, settings):
+    def __init__(self, number, directory, settings, **more):
         self.number = number
         os.makedirs(directory, exist_ok=True)
-        super().__init__(directory, *settings)
+        super().__init__(directory, *settings, **more)
 
     def start(self, expect_ready=False):
         super().start(expect_ready=False)
