@@ -612,7 +612,7 @@ impl World {
         for name in &segments {
             let base = Offset(name.trim_end_matches(".log").parse().unwrap());
             let path = FilePath { root: Root::Topics, dir: Some(&dir), name: FileName::Log(base) };
-            content.extend_from_slice(disk.content(path).unwrap());
+            content.extend(disk.content(path).unwrap());
         }
         content
     }

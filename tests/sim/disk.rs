@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tern::effect::{DiskError, DiskSpace, Root};
 use tern::log::storage::{DirEntry, FileName, FilePath, Storage};
-use tern::types::Rng;
+use tern::types::{Rng, crc32c};
 
 const SECTOR_BYTES: u64 = 512;
 
@@ -23,10 +23,49 @@ enum Change {
     Length(u64),
 }
 
+/// Content of which the zeros at the end need no memory: logs and journals set much of it aside.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    length: u64,
+}
+
+impl Content {
+    fn write(&mut self, position: u64, bytes: &[u8]) {
+        let end = position as usize + bytes.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[position as usize..end].copy_from_slice(bytes);
+        self.length = self.length.max(end as u64);
+    }
+
+    fn set_length(&mut self, length: u64) {
+        self.bytes.truncate(length as usize);
+        self.length = length;
+    }
+
+    /// What lies there; fewer bytes at the end.
+    fn read(&self, position: u64, buffer: &mut [u8]) -> usize {
+        let count = (buffer.len() as u64).min(self.length.saturating_sub(position)) as usize;
+        let from = (position as usize).min(self.bytes.len());
+        let here = count.min(self.bytes.len() - from);
+        buffer[..here].copy_from_slice(&self.bytes[from..from + here]);
+        buffer[here..count].fill(0);
+        count
+    }
+
+    fn all(&self) -> Vec<u8> {
+        let mut all = self.bytes.clone();
+        all.resize(self.length as usize, 0);
+        all
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct File {
-    live: Vec<u8>,
-    durable: Vec<u8>,
+    live: Content,
+    durable: Content,
     unsynced: Vec<Change>,
 }
 
@@ -61,6 +100,8 @@ pub struct SimDisk {
     pub calls: u64,
     pub bytes_read: u64,
     torn: Option<Rng>,
+    /// A checksum over everything that was written.
+    pub trace: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -117,15 +158,18 @@ impl SimDisk {
     pub fn rot(&mut self, file: FilePath<'_>, position: u64) {
         let id = self.find(file).expect("the file exists");
         let file = &mut self.files[id];
-        file.live[position as usize] ^= 0x40;
-        if let Some(byte) = file.durable.get_mut(position as usize) {
-            *byte ^= 0x40;
+        for content in [&mut file.live, &mut file.durable] {
+            if position < content.length {
+                let mut byte = [0];
+                content.read(position, &mut byte);
+                content.write(position, &[byte[0] ^ 0x40]);
+            }
         }
     }
 
     /// The whole content, as a reader sees it.
-    pub fn content(&self, file: FilePath<'_>) -> Option<&[u8]> {
-        self.find(file).ok().map(|id| &self.files[id].live[..])
+    pub fn content(&self, file: FilePath<'_>) -> Option<Vec<u8>> {
+        self.find(file).ok().map(|id| self.files[id].live.all())
     }
 
     /// The names in a directory.
@@ -140,7 +184,7 @@ impl SimDisk {
         for ((root, dir), names) in &self.names {
             for (name, &id) in names {
                 let path = format!("{root:?}/{}/{name}", dir.as_deref().unwrap_or("."));
-                image.push((path, self.files[id].live.clone()));
+                image.push((path, self.files[id].live.all()));
             }
         }
         image
@@ -149,7 +193,7 @@ impl SimDisk {
     /// Bytes that all files have together.
     pub fn used_bytes(&self) -> u64 {
         let ids = self.names.values().flat_map(|names| names.values());
-        ids.map(|&id| self.files[id].live.len() as u64).sum()
+        ids.map(|&id| self.files[id].live.length).sum()
     }
 
     fn revert_dirs(&mut self, rng: &mut Rng) {
@@ -235,7 +279,7 @@ impl SimDisk {
 
     fn set_len_of(&mut self, id: usize, bytes: u64) {
         let file = &mut self.files[id];
-        file.live.resize(bytes as usize, 0);
+        file.live.set_length(bytes);
         file.unsynced.push(Change::Length(bytes));
     }
 }
@@ -259,7 +303,7 @@ impl NameChange {
 
 impl File {
     fn write(&mut self, position: u64, bytes: &[u8]) {
-        apply_write(&mut self.live, position, bytes);
+        self.live.write(position, bytes);
         self.unsynced.push(Change::Write { position, bytes: bytes.to_vec() });
     }
 
@@ -278,8 +322,8 @@ impl File {
 
     fn arrive(&mut self, change: &Change) {
         match change {
-            Change::Write { position, bytes } => apply_write(&mut self.durable, *position, bytes),
-            Change::Length(bytes) => self.durable.resize(*bytes as usize, 0),
+            Change::Write { position, bytes } => self.durable.write(*position, bytes),
+            Change::Length(bytes) => self.durable.set_length(*bytes),
         }
     }
 
@@ -289,7 +333,7 @@ impl File {
         changes[..count].iter().for_each(|change| self.arrive(change));
         if let Some(Change::Write { position, bytes }) = changes.get(count) {
             let cut = rng.below(bytes.len() as u64 + 1) as usize;
-            apply_write(&mut self.durable, *position, &bytes[..cut]);
+            self.durable.write(*position, &bytes[..cut]);
         }
     }
 
@@ -309,17 +353,9 @@ impl File {
         }
         for pieces in sectors.values() {
             let count = if rng.one_in(3) { rng.below(pieces.len() as u64 + 1) as usize } else { pieces.len() };
-            pieces[..count].iter().for_each(|(at, piece)| apply_write(&mut self.durable, *at, piece));
+            pieces[..count].iter().for_each(|(at, piece)| self.durable.write(*at, piece));
         }
     }
-}
-
-fn apply_write(content: &mut Vec<u8>, position: u64, bytes: &[u8]) {
-    let end = position as usize + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    content[position as usize..end].copy_from_slice(bytes);
 }
 
 fn dir_of(file: FilePath<'_>) -> Dir {
@@ -330,10 +366,7 @@ impl Storage for SimDisk {
     fn read_at(&mut self, file: FilePath<'_>, position: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
         self.call()?;
         let id = self.find(file)?;
-        let live = &self.files[id].live;
-        let from = (position as usize).min(live.len());
-        let count = buffer.len().min(live.len() - from);
-        buffer[..count].copy_from_slice(&live[from..from + count]);
+        let count = self.files[id].live.read(position, buffer);
         self.bytes_read += count as u64;
         Ok(count)
     }
@@ -348,10 +381,15 @@ impl Storage for SimDisk {
         self.call()?;
         let id = self.find(file)?;
         let live = &self.files[id].live;
-        let from = (position as usize).min(live.len());
-        let to = (from + bytes).min(live.len());
-        self.bytes_read += (to - from) as u64;
-        Ok(look(&live[from..to]))
+        let count = (bytes as u64).min(live.length.saturating_sub(position)) as usize;
+        self.bytes_read += count as u64;
+        let from = position as usize;
+        if let Some(here) = live.bytes.get(from..from + count) {
+            return Ok(look(here));
+        }
+        let mut zeroed = vec![0; count];
+        live.read(position, &mut zeroed);
+        Ok(look(&zeroed))
     }
 
     fn create(&mut self, file: FilePath<'_>) -> Result<(), DiskError> {
@@ -370,6 +408,7 @@ impl Storage for SimDisk {
     fn write_at(&mut self, file: FilePath<'_>, position: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
         let called = self.change();
         let bytes = parts.concat();
+        self.trace = crc32c::append(self.trace, &bytes);
         if let Err(DiskError::Io(error)) = called {
             // what was under way when the power failed may have begun
             let count = self.torn.as_mut().map_or(0, |torn| torn.below(bytes.len() as u64 + 1)) as usize;
@@ -381,7 +420,7 @@ impl Storage for SimDisk {
         called?;
         let id = self.find(file)?;
         let end = position + bytes.len() as u64;
-        let growth = end.saturating_sub(self.files[id].live.len() as u64);
+        let growth = end.saturating_sub(self.files[id].live.length);
         let room = self.room(growth);
         let fits = bytes.len() - (growth - room) as usize;
         self.files[id].write(position, &bytes[..fits]);
@@ -390,7 +429,7 @@ impl Storage for SimDisk {
 
     fn len(&mut self, file: FilePath<'_>) -> Result<u64, DiskError> {
         self.call()?;
-        self.find(file).map(|id| self.files[id].live.len() as u64)
+        self.find(file).map(|id| self.files[id].live.length)
     }
 
     fn set_len(&mut self, file: FilePath<'_>, bytes: u64) -> Result<(), DiskError> {
@@ -403,7 +442,7 @@ impl Storage for SimDisk {
     fn allocate(&mut self, file: FilePath<'_>, bytes: u64) -> Result<(), DiskError> {
         self.change()?;
         let id = self.find(file)?;
-        let growth = bytes.saturating_sub(self.files[id].live.len() as u64);
+        let growth = bytes.saturating_sub(self.files[id].live.length);
         if self.room(growth) < growth {
             return Err(DiskError::Full);
         }
@@ -426,11 +465,11 @@ impl Storage for SimDisk {
         let file = &mut self.files[id];
         for change in std::mem::take(&mut file.unsynced) {
             match change {
-                Change::Write { position, bytes } => apply_write(&mut file.durable, position, &bytes),
-                Change::Length(bytes) => file.durable.resize(bytes as usize, 0),
+                Change::Write { position, bytes } => file.durable.write(position, &bytes),
+                Change::Length(bytes) => file.durable.set_length(bytes),
             }
         }
-        assert!(file.durable == file.live);
+        assert!(file.durable.length == file.live.length);
         Ok(())
     }
 

@@ -190,7 +190,7 @@ fn what_was_told_is_there() {
         let bytes = world.engine.quorum_log_bytes();
         assert!(bytes < 16 << 20, "{bytes}");
         let state = world.disk.content(FilePath::in_root(Root::Coordinator, "quorum-state")).unwrap();
-        snapshots += tern::quorum::decode_state(state).unwrap().snapshot.is_some() as u64;
+        snapshots += tern::quorum::decode_state(&state).unwrap().snapshot.is_some() as u64;
     }
     assert!(snapshots * 2 >= seeds, "{snapshots}");
 }
