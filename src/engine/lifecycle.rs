@@ -233,10 +233,11 @@ impl Engine {
             }
         }
         let cluster = self.metadata.coordinator().cluster();
-        if self.phase == Phase::Serving && self.duties.is_alive(self.config.node_id, cluster) {
-            if self.broker.registered(now, cluster, fx) {
-                self.peers.brokers.touch_soon();
-            }
+        if self.phase == Phase::Serving
+            && self.duties.is_alive(self.config.node_id, cluster)
+            && self.broker.registered(now, cluster, fx)
+        {
+            self.peers.brokers.touch_soon();
         }
         if !changes.cluster.is_empty() {
             self.coordination.changed();

@@ -189,7 +189,7 @@ fn indexes_are_rebuilt() {
         let mut bench = Bench::new(disk, START);
         let (log, _) = bench.open("t-0", LogConfig { index_interval_bytes: 2048, ..LogConfig::default() });
         for (&name, intact) in names.iter().zip(&intact) {
-            assert_eq!(bench.disk.content(FilePath { name, ..log_file(0) }).unwrap(), intact, "harm {harm}");
+            assert_eq!(bench.disk.content(FilePath { name, ..log_file(0) }).unwrap(), *intact, "harm {harm}");
         }
         assert_readable(&mut bench, log, &[]);
     }

@@ -33,7 +33,7 @@ impl World {
             let base = Offset(name.trim_end_matches(".log").parse().unwrap());
             let path = FilePath { root: Root::Topics, dir: Some(&dir), name: FileName::Log(base) };
             let mut position = 0;
-            for batch in Batches::new(disk.content(path).unwrap()).map_while(Result::ok) {
+            for batch in Batches::new(&disk.content(path).unwrap()).map_while(Result::ok) {
                 let bytes = batch.bytes().len();
                 let is_followed = batch.next_offset() < below;
                 if is_followed && batch.check_crc().is_ok() {

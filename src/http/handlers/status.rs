@@ -127,7 +127,7 @@ fn disk(up_seconds: u64, out: &mut dyn Write) -> Result {
     let size_bytes = u64::try_from(disk.total_bytes.get()).unwrap_or(0);
     let years = card_years(size_bytes, disk.bytes_written.get(), disk.sync_micros.count(), up_seconds);
     match years {
-        Some(years) => write!(out, "  \"card_years\": {years},\n")?,
+        Some(years) => writeln!(out, "  \"card_years\": {years},")?,
         None => out.write_str("  \"card_years\": null,\n")?,
     }
     writeln!(
