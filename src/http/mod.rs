@@ -19,10 +19,10 @@ use crate::effect::Effects;
 use crate::engine::{Completion, Door, Engine, Protocol, Waiter};
 use crate::memory::{Account, Table};
 use crate::metrics::METRICS;
-use crate::types::{ConnId, Instant, Now, Timers};
+use crate::types::{ConnId, Instant, Now, Offset, PartitionIndex, Timers};
 use codec::{HEAD_BYTES_MAX, Request, Status};
 use handlers::Page;
-use view::View;
+use view::{GroupView, View};
 
 /// How long a client may take for its request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,6 +70,15 @@ impl HttpDoor {
 
     fn answer(&self, now: Now, conn: ConnId, head: &[u8], engine: &Engine, fx: &mut Effects) {
         let partition = |topic: &str, index| engine.partition_view(engine.partition(topic, index)?);
+        let groups = |take: &mut dyn FnMut(&GroupView<'_>)| {
+            for group in engine.groups().0 {
+                let committed = |each: &mut dyn FnMut(&str, PartitionIndex, Offset)| {
+                    let of_topics = group.offsets().topics();
+                    of_topics.for_each(|(topic, of)| of.iter().for_each(|(index, at)| each(topic, *index, at.offset)));
+                };
+                take(&GroupView { name: group.name(), members: group.members().len(), committed: &committed });
+            }
+        };
         let view = View {
             now,
             node_id: engine.node_id(),
@@ -79,6 +88,7 @@ impl HttpDoor {
             cluster: engine.view(),
             table: &self.table,
             partition: &partition,
+            groups: &groups,
         };
         match codec::parse(head) {
             Request::Get(path) => {
@@ -283,6 +293,14 @@ mod tests {
             cluster: &cluster,
             table: &table,
             partition: &partition,
+            groups: &|take| {
+                let committed = |each: &mut dyn FnMut(&str, PartitionIndex, Offset)| {
+                    each("gone", PartitionIndex(0), Offset(7));
+                    each("sensors", PartitionIndex(0), Offset(40));
+                    each("sensors", PartitionIndex(1), Offset(41));
+                };
+                take(&GroupView { name: "read\"ers", members: 2, committed: &committed });
+            },
         };
         let page = handlers::page(path, &view);
         let mut out = String::new();
@@ -304,6 +322,11 @@ mod tests {
             "kafka_topic_partition_leader_is_preferred{partition=\"0\",topic=\"sensors\"} 1",
             "kafka_topic_partition_under_replicated_partition{partition=\"0\",topic=\"sensors\"} 1",
             "tern_memory_budget_bytes 67108864",
+            "kafka_consumergroup_members{consumergroup=\"read\\\"ers\"} 2",
+            "kafka_consumergroup_current_offset{consumergroup=\"read\\\"ers\",partition=\"0\",topic=\"sensors\"} 40",
+            "kafka_consumergroup_current_offset_sum{consumergroup=\"read\\\"ers\",topic=\"sensors\"} 81",
+            "kafka_consumergroup_lag{consumergroup=\"read\\\"ers\",partition=\"1\",topic=\"sensors\"} 1",
+            "kafka_consumergroup_lag_sum{consumergroup=\"read\\\"ers\",topic=\"sensors\"} 3",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
         }

@@ -2,7 +2,7 @@
 
 use crate::engine::{Cluster, PartitionView};
 use crate::memory::Table;
-use crate::types::{NodeId, Now, PartitionIndex};
+use crate::types::{NodeId, Now, Offset, PartitionIndex};
 
 /// A node as it is now.
 pub(super) struct View<'a> {
@@ -16,6 +16,17 @@ pub(super) struct View<'a> {
     pub table: &'a Table,
     /// Marks and size of a partition whose replica this node has.
     pub partition: &'a dyn Fn(&str, PartitionIndex) -> Option<PartitionView>,
+    /// Hands out the consumer groups that this node coordinates, one after the other.
+    pub groups: &'a dyn Fn(&mut dyn FnMut(&GroupView<'_>)),
+}
+
+/// A consumer group.
+pub(super) struct GroupView<'a> {
+    /// Any text: clients choose it.
+    pub name: &'a str,
+    pub members: usize,
+    /// Hands out its committed offsets, topic by topic, each in the order of its partitions.
+    pub committed: &'a dyn Fn(&mut dyn FnMut(&str, PartitionIndex, Offset)),
 }
 
 impl View<'_> {

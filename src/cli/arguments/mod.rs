@@ -46,10 +46,11 @@ pub enum Command {
   tern check-config
   tern check-config zoo.cfg server.properties --set memory.budget=32MiB")]
     CheckConfig(ConfigArguments),
-    /// See a node, simulated sensors and a power cut; exits 0 only if nothing was lost
+    /// See three nodes killed, paused and cut off under simulated sensors; exits 0 only if nothing was lost
     #[command(after_help = "Examples:
   tern demo
-  tern demo --seconds 60 --keep ./demo-data")]
+  tern demo --nodes 5 --seconds 60
+  tern demo --nodes 1 --keep ./demo-data")]
     Demo(demo::Options),
     /// Show every node (role, partitions, memory, disk, clock), every topic with its size, every group with its lag
     #[command(after_help = "Examples:

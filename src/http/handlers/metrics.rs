@@ -4,6 +4,7 @@
 use std::fmt::{Result, Write};
 
 use super::super::view::{View, partitions};
+use super::groups;
 use crate::engine::{PartitionState, PartitionView};
 use crate::memory::allocator;
 use crate::metrics::{Histogram, METRICS, Sample, SampleValue};
@@ -14,10 +15,11 @@ pub(super) fn render(view: &View<'_>, out: &mut dyn Write) -> Result {
     own(out)?;
     memory(view, out)?;
     brokers(view, out)?;
-    topics(view, out)
+    topics(view, out)?;
+    groups::render(view, out)
 }
 
-fn head(out: &mut dyn Write, name: &str, kind: &str, help: &str) -> Result {
+pub(super) fn head(out: &mut dyn Write, name: &str, kind: &str, help: &str) -> Result {
     write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
 }
 

@@ -1,5 +1,6 @@
 //! One file a page. A page is rendered twice: once to learn its length, for the grant, and once for good.
 
+mod groups;
 mod metrics;
 mod status;
 

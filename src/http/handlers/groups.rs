@@ -1,0 +1,115 @@
+//! The part of `/metrics` about consumer groups, under kafka_exporter's names.
+//!
+//! Each node tells of the groups that it coordinates, so that a group stands on one page of an ensemble. Lag is known where
+//! this node has a copy of the partition, and left out elsewhere.
+
+use std::fmt::{Result, Write};
+
+use super::super::view::{GroupView, View};
+use super::metrics::head;
+use crate::types::{Offset, PartitionIndex};
+
+/// What a line tells of a committed offset, given how much of the partition is committed here; `None` leaves it out.
+type Pick = fn(Offset, Option<Offset>) -> Option<i64>;
+
+const NUMBERS: [(&str, &str, Pick); 2] = [
+    ("kafka_consumergroup_current_offset", "Current Offset of a ConsumerGroup at Topic/Partition", |committed, _| {
+        Some(committed.0)
+    }),
+    ("kafka_consumergroup_lag", "Current Approximate Lag of a ConsumerGroup at Topic/Partition", |committed, end| {
+        Some(end?.0.saturating_sub(committed.0).max(0))
+    }),
+];
+
+/// Writes all of it.
+pub(super) fn render(view: &View<'_>, out: &mut dyn Write) -> Result {
+    head(out, "kafka_consumergroup_members", "gauge", "Amount of members in a consumer group")?;
+    let members = |group: &GroupView<'_>, out: &mut dyn Write| {
+        writeln!(out, "kafka_consumergroup_members{{consumergroup=\"{}\"}} {}", Label(group.name), group.members)
+    };
+    each(view, out, &members)?;
+    for (name, help, pick) in NUMBERS {
+        write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n")?;
+        each(view, out, &|group, out| {
+            per_partition(view, group, pick, &mut |topic, PartitionIndex(index), number| {
+                let group = Label(group.name);
+                writeln!(out, "{name}{{consumergroup=\"{group}\",partition=\"{index}\",topic=\"{topic}\"}} {number}")
+            })
+        })?;
+        write!(out, "# HELP {name}_sum {help}, all partitions\n# TYPE {name}_sum gauge\n")?;
+        each(view, out, &|group, out| {
+            per_topic(view, group, pick, &mut |topic, sum| {
+                let group = Label(group.name);
+                writeln!(out, "{name}_sum{{consumergroup=\"{group}\",topic=\"{topic}\"}} {sum}")
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// Does something for each group until it fails.
+fn each(view: &View<'_>, out: &mut dyn Write, then: &dyn Fn(&GroupView<'_>, &mut dyn Write) -> Result) -> Result {
+    let mut result = Ok(());
+    (view.groups)(&mut |group| {
+        if result.is_ok() {
+            result = then(group, out);
+        }
+    });
+    result
+}
+
+/// The number of each partition that has one. Topics that were deleted since have none.
+fn per_partition(
+    view: &View<'_>,
+    group: &GroupView<'_>,
+    pick: Pick,
+    then: &mut dyn FnMut(&str, PartitionIndex, i64) -> Result,
+) -> Result {
+    let mut result = Ok(());
+    (group.committed)(&mut |topic, index, offset| {
+        if result.is_err() || !view.cluster.topics.contains_key(topic) {
+            return;
+        }
+        let end = (view.partition)(topic, index).map(|marks| marks.high_watermark);
+        if let Some(number) = pick(offset, end) {
+            result = then(topic, index, number);
+        }
+    });
+    result
+}
+
+/// The sum of each topic's numbers; the offsets of one topic come one after the other.
+fn per_topic(view: &View<'_>, group: &GroupView<'_>, pick: Pick, then: &mut dyn FnMut(&str, i64) -> Result) -> Result {
+    let mut last = String::new();
+    let mut sum = None;
+    per_partition(view, group, pick, &mut |topic, _, number| {
+        if last != topic {
+            if let Some(sum) = sum.take() {
+                then(&last, sum)?;
+            }
+            topic.clone_into(&mut last);
+        }
+        sum = Some(sum.unwrap_or(0_i64).saturating_add(number));
+        Ok(())
+    })?;
+    match sum {
+        Some(sum) => then(&last, sum),
+        None => Ok(()),
+    }
+}
+
+/// Text in a label, with Prometheus' escapes.
+struct Label<'a>(&'a str);
+
+impl std::fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> Result {
+        for letter in self.0.chars() {
+            match letter {
+                '"' | '\\' => write!(f, "\\{letter}")?,
+                '\n' => f.write_str("\\n")?,
+                letter => f.write_char(letter)?,
+            }
+        }
+        Ok(())
+    }
+}
