@@ -13,7 +13,7 @@ pub struct ZkArguments {
 }
 
 /// The server that is asked, and as whom.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ZkServer {
     /// ZooKeeper port of any node; of several, the first that answers
     #[arg(long, default_value = "127.0.0.1:2181", value_name = "HOST:PORT[,...]", global = true)]

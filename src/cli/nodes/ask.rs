@@ -19,11 +19,15 @@ use crate::zookeeper::codec::Request;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// How long an ensemble may be without a leader before reads fail.
+const ELECTION: Duration = Duration::from_secs(10);
+
 /// Names that a sentence tells; of the others, how many.
 const NAMES_MAX: usize = 5;
 
 /// An ensemble, through one of its members.
 pub struct Ensemble {
+    server: ZkServer,
     zk: zk::Client,
     cluster: Option<Cluster>,
 }
@@ -51,12 +55,12 @@ pub struct Standing {
 impl Ensemble {
     /// Through the ZooKeeper door of any member.
     pub fn connect(server: &ZkServer) -> io::Result<Ensemble> {
-        Ok(Ensemble { zk: zk::Client::connect(server, None)?, cluster: None })
+        Ok(Ensemble { server: server.clone(), zk: zk::Client::connect(server, None)?, cluster: None })
     }
 
     /// The members that the tree names, and their version.
     pub fn members(&mut self) -> io::Result<(Vec<Member>, i64)> {
-        let (data, _) = self.zk.data(CONFIG_PATH, false)?;
+        let (data, _) = self.read(|zk| zk.data(CONFIG_PATH, false))?;
         let text = String::from_utf8_lossy(&data.unwrap_or_default()).into_owned();
         let members = parse(&text);
         if members.is_empty() {
@@ -65,6 +69,24 @@ impl Ensemble {
             ));
         }
         Ok((members, version_in(&text)))
+    }
+
+    /// Reads through a new connection when the old one has ended: a server without a quorum closes all of them, and each
+    /// change of the members may cost the quorum its leader.
+    fn read<T>(&mut self, read: impl Fn(&mut zk::Client) -> io::Result<T>) -> io::Result<T> {
+        let until = Instant::now() + ELECTION;
+        loop {
+            match read(&mut self.zk) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && Instant::now() < until => {
+                    interrupt::check()?;
+                    std::thread::sleep(PAUSE);
+                    if let Ok(zk) = zk::Client::connect(&self.server, None) {
+                        self.zk = zk;
+                    }
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Changes the members if they still have that version.
@@ -76,9 +98,10 @@ impl Ensemble {
     /// The brokers registered, and where their first listeners are.
     pub fn brokers(&mut self) -> io::Result<BTreeMap<NodeId, String>> {
         let mut brokers = BTreeMap::new();
-        for name in self.zk.children("/brokers/ids", false)?.0 {
+        for name in self.read(|zk| zk.children("/brokers/ids", false))?.0 {
             let Ok(id) = name.parse() else { continue };
-            let Ok((data, _)) = self.zk.data(&format!("/brokers/ids/{name}"), false) else { continue };
+            let path = format!("/brokers/ids/{name}");
+            let Ok((data, _)) = self.read(|zk| zk.data(&path, false)) else { continue };
             let endpoints = json::read::<BrokerJson>(data.as_deref()).and_then(|broker| broker.endpoints());
             let first = endpoints.ok().and_then(|endpoints| endpoints.into_iter().next());
             let address = first.map(|first| Endpoint::new(&first.host, first.port).to_string());
