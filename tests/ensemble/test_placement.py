@@ -55,7 +55,8 @@ def make(boards, topic, partitions, replication, *options):
 def produce(boards, topic, count, size=100, partition=0):
     """So many records into one partition, all acknowledged."""
     refused = []
-    producer = Producer({"bootstrap.servers": bootstrap(boards), "acks": "all", "linger.ms": 5})
+    settings = {"acks": "all", "linger.ms": 5, "batch.num.messages": 50}
+    producer = Producer({"bootstrap.servers": bootstrap(boards), **settings})
     for number in range(count):
         value = b"%010d" % number + b"x" * (size - 10)
         producer.produce(topic, value, partition=partition, on_delivery=lambda error, _: error and refused.append(error))

@@ -29,7 +29,16 @@ fn run(seed: u64, steps: usize) -> World {
     for _ in 0..steps {
         world.step(true);
     }
-    world.settle();
+    world.settle(2000);
+    // What rots now is met while other things go wrong.
+    for number in 0..steps / 2 {
+        if number % 200 == 0 {
+            world.rot();
+            world.sweep(None);
+        }
+        world.step(true);
+    }
+    world.settle(6000);
     world.check();
     world
 }

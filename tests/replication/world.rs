@@ -507,14 +507,14 @@ impl World {
         self.controller.reassign(partition, (!is_cancelled).then_some(&target));
     }
 
-    /// Everything heals, and goes on until nothing changes any more.
-    pub fn settle(&mut self) {
+    /// Everything heals, and goes on for so many rounds: with 6000, until nothing changes any more.
+    pub fn settle(&mut self, rounds: usize) {
         for node in &mut self.nodes {
             node.disk.calls_until_power_cut = None;
             node.disk.capacity_bytes = None;
             node.is_connected = true;
         }
-        for round in 0..6000 {
+        for round in 0..rounds {
             if round % 500 == 0 {
                 for partition in 0..PARTITIONS {
                     let state = &self.controller.now.topics[TOPIC].partitions[partition];
@@ -524,7 +524,7 @@ impl World {
                 }
             }
             self.controller.complete_moves();
-            if (1500..4500).contains(&round) && round % 10 == 0 {
+            if (1500..rounds.saturating_sub(1500)).contains(&round) && round % 10 == 0 {
                 self.sweep((round % 200 == 0).then_some(round / 1000));
             }
             for which in 0..self.nodes.len() {

@@ -17,8 +17,7 @@ impl Broker {
             return self.replication.links.send(from, &Message::NotHere { at, number: asked.number });
         };
         if let Some(answer) = self.objection(key, log, at, asked) {
-            if self.replication.rotten.contains_key(&key) {
-                // What is missing here may be what the follower has.
+            if self.may_miss_what_it_has(key, from) {
                 return self.replication.links.send(from, &Message::NotHere { at, number: asked.number });
             }
             return self.replication.links.send(from, &answer);

@@ -16,7 +16,7 @@
 //! epoch rises, so that the leader forgets what was said.
 //!
 //! Invariants: what is damaged is never served, not to clients, not to followers, not to compaction; a leader that knows of
-//! damage never makes a follower cut what lies above it; a replica that nobody else can replace stays as it is. A scan in
+//! damage never makes a follower in sync cut its log; a replica that nobody else can replace stays as it is. A scan in
 //! the background does not look for rot: it would read every byte of every card; damage is found by recovery, compaction,
 //! consumers, followers and subscribers.
 
@@ -100,6 +100,13 @@ impl Broker {
     pub(super) fn must_cut_first(&self, key: PartitionKey) -> bool {
         self.replication.rotten.contains_key(&key)
             && self.partitions.get(key).is_some_and(|partition| !partition.isr.contains(&self.node))
+    }
+
+    /// Whether a leader's log may lack what a follower in sync has, so that it must not tell it to cut: the follower is
+    /// about to lead instead. Whoever is out of sync has nothing that is needed, and must not be kept out.
+    pub(super) fn may_miss_what_it_has(&self, key: PartitionKey, follower: NodeId) -> bool {
+        self.replication.rotten.contains_key(&key)
+            && self.partitions.get(key).is_some_and(|partition| partition.isr.contains(&follower))
     }
 
     /// What a damaged replica wants the state to be: leader and ISR.
