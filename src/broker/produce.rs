@@ -36,6 +36,11 @@ impl Broker {
     ) -> Result<AppendedAt, AppendError> {
         let partition = self.partitions.get(key).ok_or(AppendError::UnknownPartition)?;
         let log = partition.appendable(acks)?;
+        let is_cut_off =
+            partition.replicated.is_some() && self.replication.lease.is_some_and(|until| until <= now.mono);
+        if is_cut_off && acks == Acks::All {
+            return Err(AppendError::NotEnoughReplicas); // it could not be acknowledged, and another may lead by now
+        }
         self.check_room(waiter)?;
         let settings = partition.settings.clone();
         let info = validate_produced(&batch, settings.message_bytes_max)

@@ -19,6 +19,7 @@ pub fn resolve(layers: &Layers, facts: &Facts) -> Outcome {
     let members = ensemble::read_members(values_ref);
     let node_id = ensemble::read_identity(values_ref, facts, &members, &directories.coordinator.join("myid"));
     let own = members.iter().find(|member| member.id == node_id);
+    ensemble::check_role(values_ref, own);
     let bare_client_port = values_ref.text("clientPort").is_some() && values_ref.text("clientPortAddress").is_none();
     let bare_port = values_ref.text("port").is_some() && values_ref.text("host.name").is_none();
     let around = listeners::Surroundings {
@@ -223,6 +224,7 @@ fn read_zookeeper(
         values.warnings.push(format!("{source}: enforceQuota=false is not used: {why}"));
     }
     ZooKeeperConfig {
+        has_read_only: values.bool("readonlymode.enabled"),
         can_reconfig: values.bool("reconfigEnabled"),
         has_ttl: values.bool("extendedTypesEnabled"),
         sweep_ms: values.int("znode.container.checkIntervalMs") as u64,

@@ -90,6 +90,17 @@ pub(super) fn read_members(values: &mut Values<'_>) -> Vec<Member> {
     members
 }
 
+/// ZooKeeper's observers say it twice; the `server.N` line counts.
+pub(super) fn check_role(values: &mut Values<'_>, own: Option<&Member>) {
+    let is_observer = values.word("peerType") == "observer";
+    let (Some(assigned), Some(own)) = (values.given("peerType"), own) else { return };
+    if own.is_observer != is_observer {
+        let (source, id, line) = (assigned.source.clone(), own.id, own.line());
+        let said = assigned.value.trim().to_owned();
+        values.warnings.push(format!("{source}: peerType={said} is not used: the line server.{id}={line} counts"));
+    }
+}
+
 fn clash(left: &Member, right: &Member) -> bool {
     let ports = [left.data_port, left.quorum_port];
     ports.contains(&right.data_port) || ports.contains(&right.quorum_port)

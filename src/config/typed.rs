@@ -166,6 +166,8 @@ pub struct ZooKeeperConfig {
     pub super_digest: Option<String>,
     /// `4lw.commands.whitelist`: words with commas between them, `*` for all.
     pub words: String,
+    /// `readonlymode.enabled`: without a majority, reads are served to clients that ask for no more.
+    pub has_read_only: bool,
     /// `reconfigEnabled`: clients may change who belongs to the ensemble.
     pub can_reconfig: bool,
     /// `extendedTypesEnabled`: znodes may have a time to live.

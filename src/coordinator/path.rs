@@ -32,14 +32,19 @@ pub fn is_broker_owned(path: &str) -> bool {
     if matches!(path, "/controller" | "/controller_epoch" | "/cluster/id" | "/latest_producer_id_block") {
         return true;
     }
-    for parent in ["/brokers/ids", "/brokers/directories"] {
-        if let Some(rest) = path.strip_prefix(parent) {
-            return rest.is_empty() || rest.starts_with('/');
-        }
+    if let Some(rest) = path.strip_prefix("/brokers/ids") {
+        return rest.is_empty() || rest.starts_with('/');
     }
     path.strip_prefix("/brokers/topics/")
         .and_then(|rest| rest.strip_suffix("/state"))
         .is_some_and(|rest| matches!(rest.split('/').collect::<Vec<_>>()[..], [_, "partitions", _]))
+}
+
+/// The same of znodes that came with `features::DIRECTORIES`: before it members disagree about them.
+pub fn is_broker_owned_since_directories(path: &str) -> bool {
+    let is_directory =
+        path.strip_prefix("/brokers/directories").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    is_directory || path == "/feature"
 }
 
 #[cfg(test)]

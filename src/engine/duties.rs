@@ -381,6 +381,26 @@ mod tests {
         assert!(fixture.coordinator.cluster().topics.is_empty());
     }
 
+    /// In a tree of the first level a broker registers as the first program did, so that members who run it can follow;
+    /// once the level is raised it says where its logs are.
+    #[test]
+    fn an_older_level_is_spoken() {
+        use crate::coordinator::Body;
+        let mut fixture = Fixture::new();
+        let now = Now::default();
+        let format = fixture.next(now).unwrap();
+        assert!(fixture.apply(&format));
+        fixture.duties.done(now, true);
+        let set = |data: Vec<u8>| Op::SetData { path: features::PATH.into(), data: Some(data), version: -1 };
+        assert!(fixture.apply(&Txn::by_node(set(br#"{"features":{},"version":2,"status":1}"#.to_vec()))));
+        let registers = |txn: Txn| matches!(txn.body, Body::RegisterBroker { .. });
+        assert!(registers(fixture.next(now).unwrap()));
+        fixture.duties.done(now, true);
+        let raised = crate::coordinator::cluster::json::features(features::LEVEL);
+        assert!(fixture.apply(&Txn::by_node(set(raised))));
+        assert!(!registers(fixture.next(now).unwrap()));
+    }
+
     /// A duty that fails is tried again after a pause, not before.
     #[test]
     fn retry() {

@@ -226,6 +226,7 @@ impl Engine {
         }
         let mut changes = self.metadata.take_changes();
         self.follow_ensemble(&changes, fx);
+        self.check_feature_level(fx);
         for change in &changes.cluster {
             self.broker.apply(now, self.metadata.coordinator().cluster(), change, fx);
             if let Change::TopicDeleted { name, .. } = change {
@@ -253,7 +254,7 @@ impl Engine {
         self.follow_brokers(now);
         self.sweep.look(now, self.metadata.is_leading(), self.metadata.coordinator().tree());
         if self.phase == Phase::Serving {
-            self.duties_wanted |= self.duties.follow(self.metadata.is_leading(), self.metadata.quorum().leader());
+            self.duties_wanted |= self.duties.follow(self.metadata.is_leading(), self.metadata.reachable_leader());
             self.do_duties(now, fx);
         }
         self.leave_at_last(now, fx);

@@ -8,7 +8,7 @@
 //! are counted from 1; before the count is used up the quorum begins another term.
 //! Memory: the tree's account, the quorum's account, and what one snapshot remembers (`OVERLAY_BYTES_MAX`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::forwarding::Forwarding;
 use super::peers::{EngineMessage, Refusal, lines_crc, wrap};
@@ -52,6 +52,8 @@ pub(super) struct Metadata {
     results: VecDeque<(u64, Result<TxnResult, ProposeError>)>,
     changes: Changes,
     forwarding: Forwarding,
+    /// Members to whom messages leave.
+    reachable: BTreeSet<NodeId>,
     /// To be said to other members.
     outbox: VecDeque<(NodeId, EngineMessage)>,
     /// Who led when that was last looked at, in which term.
@@ -124,6 +126,7 @@ impl Metadata {
             waiting: BTreeMap::new(),
             results: VecDeque::new(),
             forwarding: Forwarding::new(rng.next()),
+            reachable: BTreeSet::new(),
             outbox: VecDeque::new(),
             followed: (None, Term(0)),
             catching_up: None,
@@ -193,14 +196,21 @@ impl Metadata {
 
     /// Messages to a member leave from now on.
     pub fn peer_up(&mut self, now: Now, node: NodeId, fx: &mut Effects) {
+        self.reachable.insert(node);
         self.quorum.peer_up(now, node, fx);
         self.follow(now, fx);
     }
 
     /// They no longer do: nobody knows what became of what was forwarded.
     pub fn peer_down(&mut self, node: NodeId) {
+        self.reachable.remove(&node);
         let lost = self.forwarding.disconnected(node);
         self.give_up(lost);
+    }
+
+    /// Who leads, when that is this node or messages to it leave.
+    pub fn reachable_leader(&self) -> Option<NodeId> {
+        self.quorum.leader().filter(|leader| *leader == self.node || self.reachable.contains(leader))
     }
 
     /// A message of the quorum of another member.
@@ -316,7 +326,7 @@ impl Metadata {
     /// Hands a transaction to the leader, when there is one to be reached.
     fn forward(&mut self, now: Now, txn: &Txn, token: u64) -> Result<(), ProposeError> {
         let term = self.quorum.term();
-        let leader = self.quorum.leader().filter(|leader| *leader != self.node).ok_or(ProposeError::Unavailable)?;
+        let leader = self.reachable_leader().filter(|leader| *leader != self.node).ok_or(ProposeError::Unavailable)?;
         let is_judged = matches!(txn.body, Body::Reconfig { .. });
         let txn = txn.encode();
         if txn.len() + HEADER_BYTES > quorum::ENTRY_BYTES_MAX {

@@ -20,6 +20,7 @@ mod configs;
 mod diagnostics;
 mod duties;
 mod ensemble;
+mod feature_level;
 mod forwarding;
 mod groups;
 mod lifecycle;
@@ -60,6 +61,7 @@ pub use configs::{
     QuotaChange, QuotaOwner,
 };
 pub use diagnostics::Diagnostics;
+pub use feature_level::FeatureError;
 pub use groups::OFFSETS_TOPIC;
 pub use peers::QuorumRole;
 pub use protocol::Protocol;

@@ -258,7 +258,13 @@ mod tests {
             host: "board1".into(),
             port: 9092,
         };
-        let broker = Broker { endpoints: vec![endpoint], rack: None, epoch: Zxid(1), session: SessionId(1) };
+        let broker = Broker {
+            endpoints: vec![endpoint],
+            rack: None,
+            epoch: Zxid(1),
+            session: SessionId(1),
+            feature_level_max: 1,
+        };
         Cluster {
             brokers: BTreeMap::from([(NodeId(1), broker)]),
             topics: BTreeMap::from([(name, topic)]),

@@ -28,7 +28,8 @@ impl Shared {
             return None;
         };
         let is_read_only = !engine.has_quorum();
-        if is_read_only && request.read_only != Some(true) || request.last_zxid_seen > engine.last_zxid().0 {
+        let is_content = request.read_only == Some(true) && self.settings.has_read_only;
+        if is_read_only && !is_content || request.last_zxid_seen > engine.last_zxid().0 {
             close(connection, fx);
             return None;
         }

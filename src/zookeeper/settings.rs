@@ -21,6 +21,8 @@ pub struct Settings {
     pub words: Whitelist,
     /// `extendedTypesEnabled`: znodes may have a time to live.
     pub has_ttl: bool,
+    /// `readonlymode.enabled`: without a majority, reads are served to clients that ask for no more.
+    pub has_read_only: bool,
     /// `reconfigEnabled`: clients may change who belongs to the ensemble.
     pub can_reconfig: bool,
 }
@@ -37,6 +39,7 @@ impl Settings {
             connections_per_address_max: zookeeper.connections_per_address_max,
             super_digest: zookeeper.super_digest.clone(),
             has_ttl: zookeeper.has_ttl,
+            has_read_only: zookeeper.has_read_only,
             can_reconfig: zookeeper.can_reconfig,
             words: Whitelist::parse(&zookeeper.words).0,
         }

@@ -105,8 +105,13 @@ impl Controller {
     pub fn register(&mut self, node: NodeId, disk: u64, at: Instant, timeout_us: u64) {
         self.sessions.insert(node, Instant(at.0 + timeout_us));
         let life = self.log.len() as i64 + 1;
-        let registration =
-            Registration { endpoints: Vec::new(), rack: None, epoch: Zxid(life), session: SessionId(life) };
+        let registration = Registration {
+            endpoints: Vec::new(),
+            rack: None,
+            epoch: Zxid(life),
+            session: SessionId(life),
+            feature_level_max: 2,
+        };
         self.now.brokers.insert(node, registration);
         let is_wiped = self.disks.insert(node, disk).is_some_and(|before| before != disk);
         self.change_states(|_, state| {

@@ -111,6 +111,18 @@ pub(super) const KEYS: &[Key] = &[
         "another name of DigestAuthenticationProvider.superDigest",
     ),
     key(
+        "peerType",
+        Kind::OneOf(&["participant", "observer"]),
+        "participant",
+        "what this node's server.N line says as well; the line counts",
+    ),
+    key(
+        "readonlymode.enabled",
+        Kind::Bool,
+        "true",
+        "a node without a majority serves reads to ZooKeeper clients that are content with them",
+    ),
+    key(
         "reconfigEnabled",
         Kind::Bool,
         "true",

@@ -17,7 +17,7 @@ use super::members::Wish;
 use super::sessions::{Session, Sessions};
 use super::tree::{Index, Tree};
 use super::txn::{Body, By, Op, OpResult, Outcome, Txn, TxnError};
-use super::{Cluster, ErrorCode, NodeChange, NodeChangeKind, SessionChange, path};
+use super::{Cluster, ErrorCode, NodeChange, NodeChangeKind, SessionChange, features, path};
 use crate::types::{SessionId, Timestamp, Zxid};
 
 /// A transaction at work.
@@ -106,11 +106,9 @@ impl Apply<'_> {
         let By::Client { ids, .. } = by else { return Ok(()) };
         let list = self.tree.node(index).map_or(&[][..], |node| self.tree.acls().get(node.acl));
         let is_write = perm & (acl::WRITE | acl::CREATE | acl::DELETE | acl::ADMIN) != 0;
-        if acl::permits(list, perm, ids) && !(is_write && path::is_broker_owned(path)) {
-            Ok(())
-        } else {
-            Err(ErrorCode::NoAuth)
-        }
+        let is_owned = path::is_broker_owned(path)
+            || self.cluster.feature_level >= features::DIRECTORIES && path::is_broker_owned_since_directories(path);
+        if acl::permits(list, perm, ids) && !(is_write && is_owned) { Ok(()) } else { Err(ErrorCode::NoAuth) }
     }
 
     fn fix_up(&self, by: &By, list: Vec<Acl>) -> Result<Vec<Acl>, ErrorCode> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigMap, Endpoint, ProducerIdBlock, Replicas};
-use crate::coordinator::features::NAME;
+use crate::coordinator::features::{self, NAME};
 use crate::types::{LeaderEpoch, NodeId, Timestamp, TopicId};
 
 /// Replicas by partition, as `/brokers/topics/T` has them.
@@ -159,9 +159,10 @@ pub fn state(leader: Option<NodeId>, epoch: LeaderEpoch, isr: &[NodeId], control
 
 /// The data of `/brokers/ids/N`. Kafka repeats the first PLAINTEXT endpoint as `host` and `port`.
 pub fn broker(endpoints: &[Endpoint], rack: Option<&str>, time: Timestamp) -> Vec<u8> {
+    let levels = serde_json::json!({ "min_version": features::FIRST, "max_version": features::LEVEL });
     let plain = endpoints.iter().find(|endpoint| endpoint.security_protocol == "PLAINTEXT");
     write(&BrokerJson {
-        features: BTreeMap::new(),
+        features: [(NAME.to_string(), levels)].into(),
         listener_security_protocol_map: endpoints
             .iter()
             .map(|endpoint| (endpoint.listener.clone(), endpoint.security_protocol.clone()))
@@ -229,6 +230,13 @@ impl std::fmt::Display for Endpoint {
 }
 
 impl BrokerJson {
+    /// The highest level that the broker's program understands; those that name none know the first.
+    pub fn feature_level_max(&self) -> u16 {
+        let levels = self.features.get(NAME).and_then(|levels| levels.get("max_version"));
+        let highest = levels.and_then(serde_json::Value::as_u64).unwrap_or(features::FIRST.into());
+        u16::try_from(highest).unwrap_or(u16::MAX)
+    }
+
     /// Where the broker listens; registrations before version 2 know only host and port.
     pub fn endpoints(&self) -> Result<Vec<Endpoint>, String> {
         if self.endpoints.is_empty() {
@@ -298,8 +306,10 @@ mod tests {
         let json: BrokerJson = read(Some(&bytes)).unwrap();
         assert_eq!(json.endpoints().unwrap(), endpoints);
         assert_eq!((json.host.as_deref(), json.port, json.version), (Some("board1"), 9092, 5));
+        assert_eq!(json.feature_level_max(), features::LEVEL);
         let old: BrokerJson = read(Some(br#"{"jmx_port":-1,"host":"h","port":1,"version":1}"#)).unwrap();
         assert_eq!(old.endpoints().unwrap()[0].to_string(), "PLAINTEXT://h:1");
+        assert_eq!(old.feature_level_max(), features::FIRST);
         assert!(read::<BrokerJson>(Some(b"[]")).is_err() && read::<BrokerJson>(None).is_err());
     }
 }

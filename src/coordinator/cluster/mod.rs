@@ -68,6 +68,8 @@ pub struct Broker {
     pub epoch: Zxid,
     /// The session that keeps it alive.
     pub session: SessionId,
+    /// The highest level that its program understands; see `features`.
+    pub feature_level_max: u16,
 }
 
 /// Where a broker listens.

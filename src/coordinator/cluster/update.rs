@@ -387,7 +387,8 @@ fn read_members(znode: Znode<'_>) -> BTreeSet<NodeId> {
 fn read_broker(znode: Znode<'_>) -> Result<Broker, String> {
     let json: json::BrokerJson = json::read(znode.data())?;
     let endpoints = json.endpoints()?;
-    Ok(Broker { endpoints, rack: json.rack, epoch: znode.stat().czxid, session: session_of(&znode) })
+    let feature_level_max = json.feature_level_max();
+    Ok(Broker { endpoints, rack: json.rack, epoch: znode.stat().czxid, session: session_of(&znode), feature_level_max })
 }
 
 pub(in crate::coordinator) fn read_assignment(json: &TopicJson) -> Result<Vec<Replicas>, String> {

@@ -81,6 +81,7 @@ mod tests {
             rack: rack.map(str::to_string),
             epoch: Zxid(1),
             session: SessionId(1),
+            feature_level_max: 1,
         };
         let brokers = racks.iter().enumerate().map(|(id, rack)| (NodeId(id as i32), broker(rack))).collect();
         Cluster { brokers, ..Cluster::default() }

@@ -62,6 +62,14 @@ impl EngineMessage {
 mod tests {
     use super::*;
 
+    /// A member of the first level says and understands these, byte for byte.
+    #[test]
+    fn the_first_format() {
+        let forward = EngineMessage::Forward { term: 3, life: 5, sequence: 1, txn: vec![1, 2] };
+        assert_eq!(forward.encode(), [ROOM_ENGINE, 1, 0, 3, 5, 1, 2, 1, 2]);
+        assert_eq!(EngineMessage::decode(&[1, 3, 7]), Some(EngineMessage::Touched { sent_micros: 7 }));
+    }
+
     /// Messages survive the way through bytes; cut ones are refused.
     #[test]
     fn round_trip() {

@@ -85,6 +85,7 @@ apis! {
     DescribeUserScramCredentials = 50, 0-0, flexible 0;
     AlterUserScramCredentials = 51, 0-0, flexible 0;
     DescribeQuorum = 55, 0-2, flexible 0;
+    UpdateFeatures = 57, 0-2, flexible 0;
     DescribeCluster = 60, 0-2, flexible 0;
     DescribeProducers = 61, 0-0, flexible 0;
     DescribeTransactions = 65, 0-0, flexible 0;

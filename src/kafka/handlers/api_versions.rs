@@ -5,7 +5,10 @@
 //! are checked and not kept.
 
 use super::{Answer, Context, ROWS, Reply};
-use crate::kafka::codec::{Api, ApiVersion, ApiVersionsRequest, ApiVersionsResponse, Array, Request};
+use crate::engine::features;
+use crate::kafka::codec::{
+    Api, ApiVersion, ApiVersionsRequest, ApiVersionsResponse, Array, FinalizedFeatureKey, Request, SupportedFeatureKey,
+};
 use crate::kafka::errors::ErrorCode;
 use crate::types::ReadError;
 
@@ -21,9 +24,21 @@ pub fn handle(cx: &mut Context<'_>, request: Request<'_>, reply: Reply) -> Resul
         let refusal = ApiVersionsResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
         return Ok(reply.send(&mut cx.out, &refusal));
     }
+    let (level, epoch) = cx.engine.feature_level();
+    let supported = [SupportedFeatureKey {
+        name: features::NAME,
+        min_version: features::FIRST as i16,
+        max_version: features::LEVEL as i16,
+    }];
+    let level = i16::try_from(level).unwrap_or(i16::MAX);
+    let finalized = [FinalizedFeatureKey { name: features::NAME, max_version_level: level, min_version_level: level }];
+    let is_known = epoch >= 0 && level > 0;
     Ok(reply.send(
         &mut cx.out,
         &ApiVersionsResponse {
+            supported_features: Array::of(&supported),
+            finalized_features_epoch: if is_known { epoch } else { -1 },
+            finalized_features: if is_known { Array::of(&finalized) } else { Array::default() },
             api_keys: Array::each(&|keys| {
                 keys.put(range(Api::Produce));
                 ROWS.iter().for_each(|row| keys.put(range(row.api)));

@@ -50,7 +50,7 @@ mod tests {
             host: host.to_owned(),
             port,
         };
-        Broker { endpoints: vec![endpoint], rack: None, epoch: Zxid(1), session: SessionId(1) }
+        Broker { endpoints: vec![endpoint], rack: None, epoch: Zxid(1), session: SessionId(1), feature_level_max: 1 }
     }
 
     /// Addresses are those of the listener that was asked; who lacks it is left out; this node is there before it is

@@ -47,6 +47,7 @@ mod reassignments;
 mod scram;
 mod sync_group;
 mod transactions;
+mod update_features;
 
 use std::net::IpAddr;
 
@@ -121,6 +122,7 @@ pub const ROWS: &[Row] = &[
     Row { api: Api::DescribeUserScramCredentials, estimate: scram::estimate_describe, handle: scram::describe },
     Row { api: Api::AlterUserScramCredentials, estimate: scram::estimate_alter, handle: scram::alter },
     Row { api: Api::DescribeQuorum, estimate: describe_quorum::estimate, handle: describe_quorum::handle },
+    Row { api: Api::UpdateFeatures, estimate: modest, handle: update_features::handle },
     Row { api: Api::DescribeCluster, estimate: describe_cluster::estimate, handle: describe_cluster::handle },
     Row { api: Api::DescribeProducers, estimate: describe_producers::estimate, handle: describe_producers::handle },
     Row { api: Api::DescribeTransactions, estimate: transactions::estimate, handle: transactions::describe },

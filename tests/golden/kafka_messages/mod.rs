@@ -109,6 +109,7 @@ fn cases() -> Vec<Case> {
         DescribeUserScramCredentialsRequest DescribeUserScramCredentialsResponse
         AlterUserScramCredentialsRequest AlterUserScramCredentialsResponse
         DescribeQuorumRequest DescribeQuorumResponse
+        UpdateFeaturesRequest UpdateFeaturesResponse
         DescribeProducersRequest DescribeProducersResponse
         DescribeTransactionsRequest DescribeTransactionsResponse
         ListTransactionsRequest ListTransactionsResponse
