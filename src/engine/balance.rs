@@ -145,7 +145,8 @@ mod tests {
 
     fn register(cluster: &mut Cluster, id: i32, epoch: u32) {
         let epoch = Zxid::new(crate::types::Term(1), epoch);
-        let broker = Broker { endpoints: Vec::new(), rack: None, epoch, session: SessionId(id as i64) };
+        let broker =
+            Broker { endpoints: Vec::new(), rack: None, epoch, session: SessionId(id as i64), feature_level_max: 1 };
         cluster.brokers.insert(NodeId(id), broker);
     }
 

@@ -192,6 +192,8 @@ pub struct Quorum {
     peers: BTreeMap<NodeId, members::Peer>,
     /// Who shall be a member, by the state machine's word.
     wanted: Option<BTreeMap<NodeId, bool>>,
+    /// The leader was silent for so long that a voter would campaign; one that does not vote only notes it.
+    is_leader_silent: bool,
     /// A leader was known at some time in this life.
     has_met: bool,
     /// What `state.me` says is on the disk.
@@ -272,6 +274,7 @@ impl Quorum {
             messages: VecDeque::new(),
             peers: BTreeMap::new(),
             wanted: None,
+            is_leader_silent: false,
             has_met: false,
             is_identity_durable: false,
             incoming: None,
@@ -392,7 +395,9 @@ impl Quorum {
     /// The leader, when one is known.
     pub fn leader(&self) -> Option<NodeId> {
         match &self.stage {
-            Stage::Running(raw) if raw.raft.leader_id != 0 => Some(node_of(raw.raft.leader_id)),
+            Stage::Running(raw) if raw.raft.leader_id != 0 && !self.is_leader_silent => {
+                Some(node_of(raw.raft.leader_id))
+            }
             _ => None,
         }
     }

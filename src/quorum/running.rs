@@ -120,10 +120,19 @@ impl Quorum {
         let next = due.plus_millis(interval);
         self.next_tick = Some(if next > now.mono { next } else { now.mono.plus_millis(interval) });
         self.fix_timeout();
+        self.note_silence(now);
         self.pull_again(now);
         self.check_outgoing(now);
         self.drive_membership(now);
         self.ask_reads_again();
+    }
+
+    /// Raft lets a member that does not vote believe in its leader for ever.
+    fn note_silence(&mut self, now: Now) {
+        let Stage::Running(raw) = &self.stage else { return };
+        let leader = raw.raft.leader_id;
+        let is_other = leader != 0 && leader != self.state.me;
+        self.is_leader_silent = is_other && self.is_learner() && self.present(now, node_of(leader)).is_none();
     }
 
     /// Raft draws election timeouts from the thread's generator; ours replaces it whenever it may have drawn one.

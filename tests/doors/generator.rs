@@ -68,6 +68,7 @@ fn kind(api: Api) -> Kind {
         Api::DescribeUserScramCredentials => DescribeUserScramCredentialsRequest::KIND,
         Api::AlterUserScramCredentials => AlterUserScramCredentialsRequest::KIND,
         Api::DescribeQuorum => DescribeQuorumRequest::KIND,
+        Api::UpdateFeatures => UpdateFeaturesRequest::KIND,
         Api::DescribeProducers => DescribeProducersRequest::KIND,
         Api::DescribeTransactions => DescribeTransactionsRequest::KIND,
         Api::ListTransactions => ListTransactionsRequest::KIND,

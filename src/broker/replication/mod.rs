@@ -69,6 +69,8 @@ pub(super) struct Replication {
     pub alive: BTreeSet<NodeId>,
     /// Until when this node's session surely lives; none: it needs none.
     pub lease: Option<Instant>,
+    /// Whether it did when that was last looked at.
+    pub was_held: bool,
     /// The moment of the current step, by both clocks and by the one that is asked most.
     pub clock: Now,
     pub now: Instant,
@@ -177,6 +179,7 @@ impl Replication {
             links: Links::default(),
             alive: BTreeSet::new(),
             lease: None,
+            was_held: true,
             clock: Now::default(),
             now: Instant(0),
             grown: Vec::new(),

@@ -10,16 +10,21 @@ use crate::types::{Instant, Now};
 
 impl Broker {
     /// Until when this node's session surely lives; `None` for a node that needs no session to lead. A lease that was
-    /// renewed lets acknowledgements go on.
+    /// renewed lets acknowledgements go on; when it ends, whoever waits for one is told to come again: another may lead.
     pub fn set_lease(&mut self, now: Now, lease: Option<Instant>) {
         self.replication.at(now);
-        let was_held = self.replication.may_acknowledge();
         self.replication.lease = lease;
-        if !was_held && self.replication.may_acknowledge() {
-            let led: Vec<PartitionKey> =
-                self.partitions.iter().filter(|(_, partition)| partition.is_led()).map(|(key, _)| key).collect();
-            for key in led {
+        let is_held = self.replication.may_acknowledge();
+        if std::mem::replace(&mut self.replication.was_held, is_held) == is_held {
+            return;
+        }
+        let led: Vec<PartitionKey> =
+            self.partitions.iter().filter(|(_, partition)| partition.is_led()).map(|(key, _)| key).collect();
+        for key in led {
+            if is_held {
                 self.advance(key);
+            } else {
+                self.fail_waiters_for_all(key, &AppendError::NotEnoughReplicasAfterAppend);
             }
         }
     }

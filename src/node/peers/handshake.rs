@@ -1,12 +1,13 @@
 //! The first words on a connection between members: who is here, and a proof of the shared secret by both.
 //!
 //! ```text
-//! dialer   -> HELLO   magic (4) version (1) channel (1) zero (2) from (4) to (4) nonce (32) proof (16)
+//! dialer   -> HELLO   magic (4) version (1) channel (1) life (2) from (4) to (4) nonce (32) proof (16)
 //! acceptor -> ACCEPT  status (1) nonce (32) proof (32)
 //! dialer   -> FINISH  proof (32)
 //! ```
 //!
-//! Proofs are HMAC-SHA256 under the secret over a label and everything said before; integers are big-endian.
+//! A life is a number that tells one process of a member from another, which two boards with one number are; 0 says
+//! nothing. Proofs are HMAC-SHA256 under the secret over a label and everything said before; integers are big-endian.
 //! Invariants: every message has one length, so that nothing is allocated for a stranger; who cannot prove the secret in
 //! HELLO gets no byte; nothing that was overheard helps later, because both sides bring a nonce; the key of the messages
 //! that follow comes from both nonces.
@@ -150,10 +151,12 @@ pub struct Dialer {
 
 impl Dialer {
     /// Sends `hello` first.
-    pub fn new(secret: Secret, from: NodeId, to: NodeId, channel: Channel, nonce: Nonce) -> Dialer {
+    pub fn new(secret: Secret, from: NodeId, life: u16, to: NodeId, channel: Channel, nonce: Nonce) -> Dialer {
         let mut hello = [0; HELLO_BYTES];
         let (header, rest) = hello.split_at_mut(HEADER_BYTES);
-        let said = [&MAGIC[..], &[VERSION, channel as u8, 0, 0], &from.0.to_be_bytes(), &to.0.to_be_bytes()].concat();
+        let [life_0, life_1] = life.to_be_bytes();
+        let kind = [VERSION, channel as u8, life_0, life_1];
+        let said = [&MAGIC[..], &kind, &from.0.to_be_bytes(), &to.0.to_be_bytes()].concat();
         header.copy_from_slice(&said);
         let (place, proof) = rest.split_at_mut(32);
         place.copy_from_slice(&nonce);
@@ -194,6 +197,8 @@ pub struct Acceptor {
     said: [u8; 33],
     /// Who says to be there.
     pub from: NodeId,
+    /// In which life.
+    pub life: u16,
 }
 
 impl Acceptor {
@@ -205,9 +210,9 @@ impl Acceptor {
         channel: Channel,
         hello: &[u8; HELLO_BYTES],
         nonce: Nonce,
-        judge: impl FnOnce(NodeId, NodeId) -> Option<Refusal>,
+        judge: impl FnOnce(NodeId, u16, NodeId) -> Option<Refusal>,
     ) -> Result<([u8; ACCEPT_BYTES], Result<Acceptor, HandshakeError>), HandshakeError> {
-        let [m0, m1, m2, m3, version, port, _, _, f0, f1, f2, f3, t0, t1, t2, t3, ..] = *hello;
+        let [m0, m1, m2, m3, version, port, l0, l1, f0, f1, f2, f3, t0, t1, t2, t3, ..] = *hello;
         if [m0, m1, m2, m3] != *MAGIC {
             return Err(HandshakeError::NotAPeer);
         }
@@ -221,7 +226,8 @@ impl Acceptor {
             return Err(HandshakeError::WrongPort);
         }
         let (from, to) = (NodeId(i32::from_be_bytes([f0, f1, f2, f3])), NodeId(i32::from_be_bytes([t0, t1, t2, t3])));
-        let refusal = judge(from, to);
+        let life = u16::from_be_bytes([l0, l1]);
+        let refusal = judge(from, life, to);
         let status = match refusal {
             None => 0,
             Some(Refusal::UnknownMember) => 1,
@@ -236,7 +242,7 @@ impl Acceptor {
         head.copy_from_slice(&said);
         place.copy_from_slice(&secret.proof("accept", &[hello, &said]).finalize().into_bytes());
         let acceptor = match refusal {
-            None => Ok(Acceptor { secret, hello: *hello, said, from }),
+            None => Ok(Acceptor { secret, hello: *hello, said, from, life }),
             Some(refusal) => Err(HandshakeError::Refused(refusal)),
         };
         Ok((accept, acceptor))
@@ -257,14 +263,14 @@ mod tests {
     const NODES: (NodeId, NodeId) = (NodeId(1), NodeId(2));
 
     fn dial(secret: &[u8]) -> Dialer {
-        Dialer::new(Secret::new(secret), NODES.0, NODES.1, Channel::Quorum, [7; 32])
+        Dialer::new(Secret::new(secret), NODES.0, 77, NODES.1, Channel::Quorum, [7; 32])
     }
 
     fn accept(
         secret: &[u8],
         hello: &[u8; HELLO_BYTES],
     ) -> Result<([u8; ACCEPT_BYTES], Result<Acceptor, HandshakeError>), HandshakeError> {
-        Acceptor::accept(Secret::new(secret), Channel::Quorum, hello, [9; 32], |from, to| {
+        Acceptor::accept(Secret::new(secret), Channel::Quorum, hello, [9; 32], |from, _, to| {
             if (from, to) == NODES { None } else { Some(Refusal::UnknownMember) }
         })
     }
@@ -314,18 +320,18 @@ mod tests {
         let hello = *dialer.hello();
         let (reply, _) = accept(b"x", &hello).unwrap();
         let (finish, _) = dialer.finish(&reply).unwrap();
-        let again = Acceptor::accept(Secret::new(b"x"), Channel::Quorum, &hello, [10; 32], |_, _| None);
+        let again = Acceptor::accept(Secret::new(b"x"), Channel::Quorum, &hello, [10; 32], |_, _, _| None);
         assert!(again.unwrap().1.unwrap().finish(&finish).is_err());
     }
 
     /// A member that is turned away learns why; one at the other port as well as one of another version is noticed.
     #[test]
     fn refusals() {
-        let stranger = Dialer::new(Secret::new(b"x"), NodeId(5), NodeId(2), Channel::Quorum, [1; 32]);
+        let stranger = Dialer::new(Secret::new(b"x"), NodeId(5), 0, NodeId(2), Channel::Quorum, [1; 32]);
         let (reply, acceptor) = accept(b"x", stranger.hello()).unwrap();
         assert_eq!(acceptor.unwrap_err(), HandshakeError::Refused(Refusal::UnknownMember));
         assert_eq!(stranger.finish(&reply).unwrap_err(), HandshakeError::Refused(Refusal::UnknownMember));
-        let data = Dialer::new(Secret::new(b"x"), NODES.0, NODES.1, Channel::Data, [1; 32]);
+        let data = Dialer::new(Secret::new(b"x"), NODES.0, 0, NODES.1, Channel::Data, [1; 32]);
         assert_eq!(accept(b"x", data.hello()).unwrap_err(), HandshakeError::WrongPort);
         let mut hello = *dial(b"x").hello();
         hello[4] = 9;

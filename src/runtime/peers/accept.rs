@@ -62,10 +62,10 @@ pub async fn accept(shell: Rc<RefCell<Shell>>, socket: TcpListener, channel: Cha
 async fn serve(shell: Rc<RefCell<Shell>>, mut stream: TcpStream, channel: Channel, stranger: Stranger) {
     let (name, from) = (name_of(&stream), address_of(&stream));
     match timeout(HANDSHAKE_TIMEOUT, welcome(&shell, &mut stream, channel)).await {
-        Ok(Ok((peer, opener))) => {
+        Ok(Ok((peer, life, opener))) => {
             drop(stranger);
             let (replaced, heard) = match &mut shell.borrow_mut().peers {
-                Some(peers) => peers.reading(peer, channel, from),
+                Some(peers) => peers.reading(peer, channel, life),
                 None => return,
             };
             tokio::select! {
@@ -92,7 +92,7 @@ async fn welcome(
     shell: &Rc<RefCell<Shell>>,
     stream: &mut TcpStream,
     channel: Channel,
-) -> Result<(NodeId, Opener), String> {
+) -> Result<(NodeId, u16, Opener), String> {
     let text = |error: io::Error| error.to_string();
     let Some(identity) = shell.borrow().peers.as_ref().map(|peers| peers.identity.clone()) else {
         return Err("this node is alone".to_owned());
@@ -100,11 +100,10 @@ async fn welcome(
     prepare(stream, channel).map_err(text)?;
     let mut hello = [0; HELLO_BYTES];
     stream.read_exact(&mut hello).await.map_err(text)?;
-    let address = address_of(stream);
-    let judge = |from: NodeId, to: NodeId| match &shell.borrow().peers {
+    let judge = |from: NodeId, life: u16, to: NodeId| match &shell.borrow().peers {
         _ if to != identity.me => Some(Refusal::WrongAddress),
         _ if from == identity.me => Some(Refusal::DuplicateId),
-        Some(peers) if peers.is_taken(from, channel, address) => Some(Refusal::NumberTaken),
+        Some(peers) if peers.is_taken(from, channel, life) => Some(Refusal::NumberTaken),
         Some(peers) if peers.is_known(from) => None,
         _ => Some(Refusal::UnknownMember),
     };
@@ -118,8 +117,8 @@ async fn welcome(
     })?;
     let mut finish = [0; FINISH_BYTES];
     stream.read_exact(&mut finish).await.map_err(text)?;
-    let peer = acceptor.from;
-    acceptor.finish(&finish).map(|opener| (peer, opener)).map_err(|error| error.to_string())
+    let (peer, life) = (acceptor.from, acceptor.life);
+    acceptor.finish(&finish).map(|opener| (peer, life, opener)).map_err(|error| error.to_string())
 }
 
 /// Reads messages until the connection ends; an error is worth a word.

@@ -88,7 +88,7 @@ async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
 
 async fn prove(stream: &mut TcpStream, link: &Link, identity: &Identity) -> Result<Sealer, String> {
     let nonce = nonce().map_err(|error| error.to_string())?;
-    let dialer = Dialer::new(identity.secret.clone(), identity.me, link.peer, link.channel, nonce);
+    let dialer = Dialer::new(identity.secret.clone(), identity.me, identity.life, link.peer, link.channel, nonce);
     let mut accept = [0; ACCEPT_BYTES];
     stream.write_all(dialer.hello()).await.map_err(|error| error.to_string())?;
     if let Err(error) = stream.read_exact(&mut accept).await {

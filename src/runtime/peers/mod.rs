@@ -44,7 +44,7 @@ const KEEP_ALIVE: Duration = Duration::from_millis(1000);
 /// Silence after which an accepted connection is closed.
 const SILENCE_MAX: Duration = Duration::from_millis(10_000);
 
-/// A member that was heard of so lately is there: nobody else takes its place from another address.
+/// A member that was heard of so lately is there: nobody else takes its place.
 const PRESENT: Duration = Duration::from_millis(2500);
 
 /// The same words about the same address are not repeated for so long.
@@ -57,6 +57,8 @@ const SOCKET_BYTES: [usize; 2] = [64 * 1024, 256 * 1024];
 pub struct Identity {
     /// This node.
     me: NodeId,
+    /// Tells this process from another one of the same number; never 0.
+    life: u16,
     secret: Secret,
     account: Account,
 }
@@ -78,7 +80,7 @@ struct Link {
 struct Reader {
     /// Rung when it shall end.
     bell: Rc<Bell>,
-    from: Option<IpAddr>,
+    life: u16,
     /// When it was last heard of; gone with its task.
     heard: Weak<Cell<Instant>>,
 }
@@ -100,7 +102,8 @@ pub struct Peers {
 impl Peers {
     /// Nobody is known yet.
     pub fn new(me: NodeId, secret: Secret, account: Account) -> Peers {
-        let identity = Rc::new(Identity { me, secret, account });
+        let life = nonce().ok().and_then(|nonce| nonce.first_chunk().map(|word| u16::from_be_bytes(*word)));
+        let identity = Rc::new(Identity { me, life: life.unwrap_or_default().max(1), secret, account });
         let (links, readers) = (BTreeMap::new(), BTreeMap::new());
         Peers { identity, links, fresh: Vec::new(), readers, turned_away: None, changed: Rc::default() }
     }
@@ -166,18 +169,20 @@ impl Peers {
         self.links.keys().any(|(known, _)| *known == node)
     }
 
-    /// True while a member of that number is there at another address.
-    fn is_taken(&self, node: NodeId, channel: Channel, from: Option<IpAddr>) -> bool {
+    /// True while another process with that number is there.
+    fn is_taken(&self, node: NodeId, channel: Channel, life: u16) -> bool {
         self.readers.get(&(node, channel)).is_some_and(|reader| {
-            reader.from != from && reader.heard.upgrade().is_some_and(|heard| heard.get().elapsed() < PRESENT)
+            ![0, life].contains(&reader.life)
+                && life != 0
+                && reader.heard.upgrade().is_some_and(|heard| heard.get().elapsed() < PRESENT)
         })
     }
 
     /// A connection from a member is proven: one that it had before ends. The bell says when this one shall, the cell
     /// wants to know when it was heard of.
-    fn reading(&mut self, peer: NodeId, channel: Channel, from: Option<IpAddr>) -> (Rc<Bell>, Rc<Cell<Instant>>) {
+    fn reading(&mut self, peer: NodeId, channel: Channel, life: u16) -> (Rc<Bell>, Rc<Cell<Instant>>) {
         let (bell, heard) = (Rc::<Bell>::default(), Rc::new(Cell::new(Instant::now())));
-        let reader = Reader { bell: bell.clone(), from, heard: Rc::downgrade(&heard) };
+        let reader = Reader { bell: bell.clone(), life, heard: Rc::downgrade(&heard) };
         if let Some(older) = self.readers.insert((peer, channel), reader) {
             older.bell.ring();
         }
