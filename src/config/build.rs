@@ -70,6 +70,7 @@ fn read_level(values: &mut Values<'_>) -> LogLevel {
 fn read_test_disk(values: &mut Values<'_>) -> TestDisk {
     match values.word("tern.test.disk") {
         "card" => TestDisk::Card,
+        "steady-card" => TestDisk::SteadyCard,
         "discard" => TestDisk::Discard,
         _ => TestDisk::None,
     }

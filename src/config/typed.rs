@@ -53,6 +53,8 @@ pub enum TestDisk {
     None,
     /// A card: 6 ms a sync, 20 MB/s, a stall of 400 ms every 500 syncs, all lanes sharing the one device.
     Card,
+    /// The same without stalls.
+    SteadyCard,
     /// What was written and not synced is gone when the process is killed.
     Discard,
 }

@@ -36,7 +36,8 @@ pub struct Load {
     pub duration: Duration,
 }
 
-/// Runs the load to its end; `acknowledged` counts what the consumer got, `latency` is from due to consumed.
+/// Runs the load to its end; `acknowledged` counts what the consumer got, `latency` is from due to consumed,
+/// `acknowledgement` from due to the answer.
 pub fn run(load: &Load) -> io::Result<Outcome> {
     let mut client = Client::connect(&load.address)?;
     let positions = client.offsets_at(&load.topic, &load.partitions, LATEST)?;
@@ -49,11 +50,11 @@ pub fn run(load: &Load) -> io::Result<Outcome> {
     std::thread::scope(|scope| {
         let partitions = positions.len() as i32;
         let sender = scope.spawn(move || send(load, output, partitions, count, started));
-        let answers = scope.spawn(move || read_answers(load, input, count));
+        let answers = scope.spawn(move || read_answers(load, input, count, started));
         let outcome = follow(load, client, positions, count, started);
         sender.join().map_err(|_| io::Error::other("the sender ended"))??;
-        answers.join().map_err(|_| io::Error::other("the reader of answers ended"))??;
-        outcome
+        let acknowledgement = answers.join().map_err(|_| io::Error::other("the reader of answers ended"))??;
+        outcome.map(|outcome| Outcome { acknowledgement: Some(acknowledgement), ..outcome })
     })
 }
 
@@ -76,8 +77,8 @@ fn send(load: &Load, mut output: TcpStream, partitions: i32, count: u64, started
     Ok(())
 }
 
-fn read_answers(load: &Load, mut input: TcpStream, count: u64) -> io::Result<()> {
-    let mut frame = vec![0; 4096];
+fn read_answers(load: &Load, mut input: TcpStream, count: u64, started: Instant) -> io::Result<Histogram> {
+    let (mut frame, mut latency) = (vec![0; 4096], Histogram::default());
     for number in 0..count {
         let mut length = [0; 4];
         input.read_exact(&mut length)?;
@@ -86,8 +87,9 @@ fn read_answers(load: &Load, mut input: TcpStream, count: u64) -> io::Result<()>
         };
         input.read_exact(bytes)?;
         produce::check(bytes, number as i32, true, load.topic.len())?;
+        latency.add(started.elapsed().saturating_sub(due(load, number)));
     }
-    Ok(())
+    Ok(latency)
 }
 
 /// Follows every partition until all has come or nothing comes any more.

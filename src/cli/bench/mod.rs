@@ -163,20 +163,25 @@ pub struct Outcome {
     pub bytes: u64,
     /// From the first connection to the last acknowledgement.
     pub elapsed: Duration,
-    /// From sending to acknowledgement.
+    /// From sending to acknowledgement, or to consumption.
     pub latency: Histogram,
+    /// To acknowledgement, where `latency` is to consumption.
+    pub acknowledgement: Option<Histogram>,
 }
 
 impl Outcome {
     /// One line for people and scripts.
     pub fn report(&self, what: &str) -> String {
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
+        let acknowledgement =
+            self.acknowledgement.as_ref().map(|latency| format!("; to acknowledgement: {}", latency.summary()));
         format!(
-            "{what}={} seconds={seconds:.3} per_second={:.0} megabytes_per_second={:.2} latency: {}",
+            "{what}={} seconds={seconds:.3} per_second={:.0} megabytes_per_second={:.2} latency: {}{}",
             self.acknowledged,
             self.acknowledged as f64 / seconds,
             self.bytes as f64 / seconds / 1e6,
-            self.latency.summary()
+            self.latency.summary(),
+            acknowledgement.unwrap_or_default()
         )
     }
 }

@@ -49,7 +49,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "tern.test.disk",
-        Kind::OneOf(&["none", "card", "discard"]),
+        Kind::OneOf(&["none", "card", "steady-card", "discard"]),
         "none",
         "for tests: a disk that is slow or forgets",
     ),

@@ -25,9 +25,14 @@ pub struct Device {
 impl Device {
     /// The directories of `config` exist.
     pub fn new(config: &DiskConfig) -> Device {
+        let card = |is_steady| Some(Arc::new(Card::new(is_steady)));
         Device {
             files: Files::new(&config.coordinator_dir, &config.topics_dir),
-            card: (config.emulate == TestDisk::Card).then(Arc::default),
+            card: match config.emulate {
+                TestDisk::Card => card(false),
+                TestDisk::SteadyCard => card(true),
+                TestDisk::None | TestDisk::Discard => None,
+            },
             overlay: (config.emulate == TestDisk::Discard).then(Arc::default),
         }
     }
