@@ -98,6 +98,10 @@ impl Broker {
                     self.damage_found(key, from);
                 }
             }
+            LogEvent::ReadOnly => tracing::warn!(
+                "the file system of the topics' files is read-only: records are refused, reads go on; look what the kernel says \
+                 of the disk, and mount it for writing or replace it"
+            ),
             LogEvent::SpaceLow => {
                 self.is_full = true;
                 tracing::error!("the disk is full: produce requests are refused until there is room");

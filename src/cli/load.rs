@@ -1,7 +1,7 @@
 //! From the command line's files, the environment and the machine to a configuration: the reading that the pure room
 //! `config` leaves to others.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Facts, Layers, Outcome, resolve};
 use crate::memory::Table;
@@ -12,6 +12,9 @@ use super::arguments::ConfigArguments;
 
 /// A configuration file larger than this is none.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Properties files that one directory may hold.
+const FILES_OF_DIRECTORY_MAX: usize = 64;
 
 /// What was read.
 pub struct Loaded {
@@ -28,7 +31,8 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, String> {
     if let Some(profile) = board.profile {
         layers.add_file(&format!("profile {}", profile.name), profile.text);
     }
-    for file in &arguments.files {
+    let files = expand(&arguments.files)?;
+    for file in &files {
         layers.add_file(&file.display().to_string(), &read(file)?);
     }
     // What is not UTF-8 can be no key or value of ours.
@@ -50,7 +54,7 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, String> {
     if let Some(config) = &mut outcome.config {
         config.board = board.sentence();
         let budget_bytes = config.memory.budget_bytes as u64;
-        match board.judge(budget_bytes, Board::free_bytes(), &profiles_named(&arguments.files)) {
+        match board.judge(budget_bytes, Board::free_bytes(), &profiles_named(&files)) {
             Ok(warnings) => outcome.warnings.extend(warnings),
             Err(sentence) => {
                 outcome.errors.push(sentence);
@@ -61,8 +65,32 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, String> {
     Ok(Loaded { board, outcome })
 }
 
+/// Files as they are, and of each directory those that end in `.properties`, in the order of their names.
+fn expand(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in named {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let name = path.display();
+        let entries = std::fs::read_dir(path).map_err(|error| format!("{name}: it cannot be read: {error}"))?;
+        let is_properties = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "properties");
+        let mut inside: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_properties).collect();
+        if inside.is_empty() {
+            return Err(format!("{name}: no file in this directory ends in .properties"));
+        }
+        if inside.len() > FILES_OF_DIRECTORY_MAX {
+            return Err(format!("{name}: it has {} files; allowed: {FILES_OF_DIRECTORY_MAX}", inside.len()));
+        }
+        inside.sort_unstable();
+        files.append(&mut inside);
+    }
+    Ok(files)
+}
+
 /// The names of files without their ending, as profiles have them.
-fn profiles_named(files: &[std::path::PathBuf]) -> Vec<String> {
+fn profiles_named(files: &[PathBuf]) -> Vec<String> {
     files.iter().filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect()
 }
 
@@ -85,4 +113,25 @@ fn read(path: &Path) -> Result<String, String> {
 
 fn hostname() -> String {
     sysinfo::System::host_name().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory stands for its properties files in the order of their names, and an empty one is a mistake.
+    #[test]
+    fn directories() {
+        let root = std::env::temp_dir().join(format!("tern-load-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("empty")).unwrap();
+        for name in ["tern.properties", "ensemble.properties", "secret", "a.properties.dpkg-old"] {
+            std::fs::write(root.join(name), "").unwrap();
+        }
+        let files = expand(&[PathBuf::from("zoo.cfg"), root.clone()]).unwrap();
+        let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+        assert_eq!(names, ["zoo.cfg", "ensemble.properties", "tern.properties"]);
+        let sentence = expand(&[root.join("empty")]).unwrap_err();
+        assert!(sentence.ends_with("empty: no file in this directory ends in .properties"), "{sentence}");
+        std::fs::remove_dir_all(root).unwrap();
+    }
 }

@@ -71,6 +71,8 @@ pub enum LogEvent {
     Damaged { log: LogKey, from: Option<Offset>, sentence: String },
     /// Please call `set_producer_snapshot`: a recovery from the last one would read too much.
     SnapshotWanted { log: LogKey },
+    /// The file system is read-only: appends are refused, reads go on. Told once a minute while it lasts.
+    ReadOnly,
     /// The disk is full: appends are refused until `SpaceBack`.
     SpaceLow,
     /// There is room again.

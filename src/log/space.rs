@@ -4,14 +4,19 @@
 //! appends are refused until there is room for the reserve and more. A read-only disk refuses appends for a while, then
 //! the next one tries.
 
+use std::time::Duration;
+
 use super::logs::{Due, Job};
 use super::{LogEvent, Logs};
 use crate::effect::{DiskError, Effects, LogDone, LogJob, SpaceJob};
 use crate::metrics::METRICS;
-use crate::types::Now;
+use crate::types::{Instant, Now};
 
 /// How long until a disk that refused is asked again.
 const RETRY_MS: u64 = 250;
+
+/// How often a read-only disk is told of.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// Free bytes beyond the reserve before appends are taken again.
 const MARGIN_BYTES: u64 = 4 << 20;
@@ -21,6 +26,8 @@ const MARGIN_BYTES: u64 = 4 << 20;
 pub(super) struct Space {
     refused: Option<DiskError>,
     is_asking: bool,
+    /// When somebody was told that the disk is read-only.
+    read_only_told: Option<Instant>,
 }
 
 impl Space {
@@ -42,6 +49,11 @@ impl Logs {
             DiskError::Full => self.found_full(now, fx, events),
             DiskError::ReadOnly => {
                 self.space.refused.get_or_insert(DiskError::ReadOnly);
+                let is_news = self.space.read_only_told.is_none_or(|at| now.mono.since(at) >= TELL_AGAIN);
+                if is_news {
+                    self.space.read_only_told = Some(now.mono);
+                    events.push(LogEvent::ReadOnly);
+                }
                 self.arm_retry(now);
             }
             _ => {}

@@ -331,6 +331,7 @@ impl Quorum {
                 | LogEvent::StartMoved { .. }
                 | LogEvent::Deleted { .. }
                 | LogEvent::SnapshotWanted { .. }
+                | LogEvent::ReadOnly
                 | LogEvent::SpaceLow => {}
             }
         }

@@ -71,7 +71,7 @@ class Board:
 
     def switch_on(self):
         kernel_line = (
-            f"root=/dev/vda rw console=ttyAMA0 systemd.hostname={self.name} "
+            f"root=/dev/vda rw console=ttyAMA0 quiet systemd.hostname={self.name} systemd.default_timeout_start_sec=900 "
             f"systemd.machine_id=7e4a0000000000000000000000000{self.number:03}"
         )
         words = [

@@ -133,7 +133,8 @@ pub enum Command {
 /// Where the configuration comes from.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConfigArguments {
-    /// Properties files, read in order, later keys win; a file that ends in .env holds variables of containers
+    /// Properties files, read in order, later keys win; a directory stands for all of its *.properties; a file that ends
+    /// in .env holds variables of containers
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// A key and its value, above files and environment

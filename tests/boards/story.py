@@ -1,0 +1,285 @@
+"""Three boards with 512 MB: deployed, switched off and on, cut from power under load; and one armv7 board alone.
+
+Every check prints a line when it holds; the first that does not ends the run with a sentence and the boards' consoles.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+from boards import NAMESPACE, Board, Network, eventually, outside, write_ssh_config
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOPIC = "mqtt"
+#: Of a board with 512 MB: what its profile lets the process allocate.
+BUDGET_BYTES = 64 << 20
+
+
+class Story:
+    """The boards of one run, and what holds of them so far."""
+
+    def __init__(self, boards, directory):
+        self.boards = boards
+        self.directory = directory
+        self.start = time.monotonic()
+        self.acknowledged = []
+
+    def holds(self, what):
+        print(f"{time.monotonic() - self.start:7.0f} s  {what}", flush=True)
+
+    def deploy(self, *options, seconds=1800):
+        """The very command of the README."""
+        names = [f"{board.name}.local" for board in self.boards]
+        words = [ROOT / "cross/deploy", "--ssh-config", self.directory / "ssh_config", "--wait", "900", *options, *names]
+        done = outside(*words, check=False, seconds=seconds, cwd=ROOT)
+        print(done.stdout, end="", flush=True)
+        assert done.returncode == 0, f"cross/deploy ended with {done.returncode}: {done.stderr}"
+        return done.stdout
+
+    def status(self, board, seconds=60):
+        """The status page of a board, or nothing."""
+        done = outside("curl", "-s", "-m", "20", f"http://{board.name}.local:8080/status", check=False, seconds=seconds)
+        try:
+            return json.loads(done.stdout)
+        except json.JSONDecodeError:
+            return {}
+
+    def is_healthy(self, boards=None):
+        boards = boards or self.boards
+        pages = [self.status(board) for board in boards]
+        whole = all(page.get("ready") for page in pages)
+        return whole and all(page["partitions"]["under_replicated"] == 0 for page in pages)
+
+    def publish(self, board, text):
+        """One message by MQTT with QoS 1, which is on two boards when this returns."""
+        topic = f"sensors/{board.name}"
+        host = ["-h", f"{board.name}.local", "-p", "1883"]
+        words = ["mosquitto_pub", *host, "-V", "mqttv311", "-q", "1", "-t", topic, "-m", text]
+        done = outside(*words, check=False, seconds=60)
+        if done.returncode == 0:
+            self.acknowledged.append(text)
+        return done.returncode == 0
+
+    def read(self, board, topic=TOPIC):
+        """All that a topic holds, read through one board."""
+        words = ["kcat", "-C", "-q", "-b", f"{board.name}.local:9092", "-t", topic, "-o", "beginning", "-e"]
+        return outside(*words, check=False, seconds=300).stdout.split()
+
+    def nothing_lost(self, board, what):
+        missing = set(self.acknowledged)
+
+        def is_there():
+            nonlocal missing
+            missing = set(self.acknowledged) - set(self.read(board))
+            return not missing
+
+        eventually(is_there, 300, f"{what}: {len(missing)} acknowledged messages are missing")
+        self.holds(f"{what}: all {len(self.acknowledged)} acknowledged messages are there")
+
+
+def boot(story):
+    for board in story.boards:
+        board.switch_on()
+    for board in story.boards:
+        board.wait_booted(1200)
+    story.holds(f"{len(story.boards)} boards have booted Debian 12 with systemd")
+
+
+def deploy(story):
+    out = story.deploy("--no-build")
+    assert out.count("installing as number") == len(story.boards), out
+    eventually(story.is_healthy, 600, "the ensemble is healthy")
+    story.holds("cross/deploy has made an ensemble of them")
+    out = story.deploy("--no-build")
+    assert out.count("is up to date") == len(story.boards), out
+    story.holds("cross/deploy again changes nothing")
+
+
+def mqtt_to_kafka(story, count):
+    first, last = story.boards[0], story.boards[-1]
+    for index in range(count):
+        assert story.publish(first, f"calm-{index}"), "a publish was not acknowledged"
+    story.nothing_lost(last, f"MQTT into {first.name}, Kafka out of {last.name}")
+
+
+def reboot(story):
+    for board in story.boards:
+        board.shell("sync; systemctl poweroff --no-block", check=False)
+    for board in story.boards:
+        eventually(lambda board=board: not board.is_on(), 600, f"{board.name} switches off")
+    for board in story.boards:
+        board.switch_on()
+    for board in story.boards:
+        board.wait_booted(1200)
+        eventually(lambda board=board: board.shell("systemctl is-active tern", check=False) == "active", 300, "active after boot")
+    story.holds("all switched off and on: the unit is active on every board")
+    eventually(story.is_healthy, 600, "the ensemble is healthy after the boot")
+    story.nothing_lost(story.boards[1], "after the boot")
+
+
+def power_cut(story, count):
+    """The board that leads most is cut from power while messages come in through the others."""
+    led = {board: story.status(board)["partitions"]["led"] for board in story.boards}
+    victim = max(led, key=led.get)
+    others = [board for board in story.boards if board is not victim]
+    refused = 0
+    for index in range(count):
+        if index == count // 3:
+            victim.cut_power()
+        while not story.publish(others[index % len(others)], f"cut-{index}"):
+            refused += 1
+            assert refused < 200, "nothing is acknowledged any more after a power cut"
+    story.nothing_lost(others[0], f"{victim.name}, which led {led[victim]} partitions, lost its power under load ({refused} tries again)")
+    victim.switch_on()
+    victim.wait_booted(1200)
+    eventually(story.is_healthy, 900, f"{victim.name} is back in sync")
+    story.nothing_lost(victim, f"{victim.name} is back and in sync")
+
+
+def upgrade(story):
+    """A rolling upgrade with the same build goes nowhere; nodes that run something else are replaced one by one."""
+    board = story.boards[0]
+    board.shell("cp /usr/bin/tern /usr/bin/tern.new && printf x >>/usr/bin/tern.new && mv /usr/bin/tern.new /usr/bin/tern && systemctl restart tern")
+    eventually(story.is_healthy, 600, "healthy before the upgrade")
+    out = story.deploy("--no-build")
+    assert f"{board.name}.local: runs another build and is left alone" in out, out
+    out = story.deploy("--no-build", "--upgrade")
+    assert f"{board.name}.local: upgrading" in out and out.count("is up to date") == len(story.boards) - 1, out
+    story.holds("cross/deploy --upgrade replaces what is another build, and only that")
+
+
+def within_memory(story):
+    peaks = []
+    for board in story.boards:
+        memory = story.status(board)["memory"]
+        assert memory["budget_bytes"] == BUDGET_BYTES, memory["budget_bytes"]
+        resident = int(board.shell("awk '/^VmHWM:/ { print $2 }' /proc/$(systemctl show -p MainPID --value tern)/status")) * 1024
+        assert memory["allocated_peak_bytes"] <= BUDGET_BYTES and resident <= BUDGET_BYTES, (memory, resident)
+        peaks.append(resident / (1 << 20))
+    story.holds(f"memory within the profile's 64 MiB: resident at most {max(peaks):.1f} MiB")
+
+
+def journal_clean(story):
+    for board in story.boards:
+        errors = board.shell("journalctl -q -b -p err -u tern -o cat", check=False)
+        assert not errors, f"{board.name}: {errors}"
+        assert "active" == board.shell("systemctl is-active tern")
+        said = board.shell("journalctl -q -b -u tern -o cat")
+        assert "panicked" not in said and "profile generic-512mb" in said, said
+        assert not re.search(r"^\d{4}-\d\d-\d\dT", said, re.M), "the journal's lines have a second time"
+    story.holds("journal: no error, no second clock; the board's profile was found")
+
+
+def idle(story):
+    """A quiet ensemble writes nothing to its cards."""
+    before = [story.status(board)["disk"]["syncs"] for board in story.boards]
+    time.sleep(30)
+    after = [story.status(board)["disk"]["syncs"] for board in story.boards]
+    story.holds(f"idle for 30 s: {[b - a for a, b in zip(before, after)]} syncs")
+
+
+def clock_weeks_back(story):
+    """A board boots with its clock weeks back, as boards without a battery do."""
+    board = story.boards[-1]
+    board.shell("sync; systemctl poweroff --no-block", check=False)
+    eventually(lambda: not board.is_on(), 600, f"{board.name} switches off")
+    board.rtc = "2026-01-01T00:00:00"
+    board.switch_on()
+    board.wait_booted(1200)
+    eventually(story.is_healthy, 600, "healthy with a board whose clock is wrong")
+    wall = board.shell("date +%F")
+    assert wall < "2026-06", f"the clock of the board was to be wrong, and it is {wall}"
+    assert story.publish(board, "from-the-past")
+    story.nothing_lost(story.boards[0], f"{board.name} believes it is {wall}")
+
+
+def root_read_only(story):
+    """The root file system of a board turns read-only, as after an error of its card: the others go on, and it says why."""
+    board, others = story.boards[0], story.boards[1:]
+    board.shell("mount -o remount,errors=remount-ro / && echo 1 >/sys/fs/ext4/vda/trigger_fs_error; sleep 1", check=False)
+    mounted = board.shell("findmnt -no OPTIONS /")
+    assert mounted.startswith("ro"), mounted
+    refused = 0
+    for index in range(20):
+        while not story.publish(others[index % len(others)], f"read-only-{index}"):
+            refused += 1
+            assert refused < 100, "nothing is acknowledged any more beside a board that cannot write"
+    said = board.shell("journalctl -q -b -u tern -o cat | grep -i read-only | head -n 1", check=False)
+    assert said, f"{board.name} does not say that its disk is read-only"
+    board.cut_power()
+    board.switch_on()
+    board.wait_booted(1200)
+    eventually(story.is_healthy, 900, f"{board.name} is back in sync")
+    story.nothing_lost(board, f"{board.name}: its root turned read-only, it said so, the others went on, and it is back")
+
+
+def alone(story):
+    """One board, a node alone: deployed, rebooted, and everything still there."""
+    board = story.boards[0]
+    boot(story)
+    story.deploy("--no-build")
+    for index in range(10):
+        assert story.publish(board, f"alone-{index}")
+    story.nothing_lost(board, f"{board.kind}: MQTT in, Kafka out")
+    board.shell("sync; systemctl poweroff --no-block", check=False)
+    eventually(lambda: not board.is_on(), 600, f"{board.name} switches off")
+    board.switch_on()
+    board.wait_booted(1200)
+    eventually(story.is_healthy, 600, "healthy after the boot")
+    story.nothing_lost(board, f"{board.kind}: after a boot")
+    within_memory(story)
+    journal_clean(story)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", required=True)
+    parser.add_argument("--directory", required=True)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("kind", choices=["arm64", "armhf"])
+    options = parser.parse_args()
+    directory = pathlib.Path(options.directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_ssh_config(directory, pathlib.Path(options.images) / "key")
+    numbers = [1, 2, 3] if options.kind == "arm64" else [4]
+    boards = [Board(number, options.kind, options.images, directory) for number in numbers]
+    network = Network(boards)
+    story = Story(boards, directory)
+    try:
+        if options.kind == "armhf":
+            alone(story)
+        else:
+            boot(story)
+            deploy(story)
+            mqtt_to_kafka(story, 20)
+            reboot(story)
+            power_cut(story, 60)
+            if not options.short:
+                upgrade(story)
+                idle(story)
+                clock_weeks_back(story)
+                root_read_only(story)
+            within_memory(story)
+            journal_clean(story)
+        print(f"{options.kind}: all of it held, {time.monotonic() - story.start:.0f} s", flush=True)
+        return 0
+    except (AssertionError, subprocess.SubprocessError) as error:
+        print(f"{options.kind}: FAILED: {error}", flush=True)
+        for board in boards:
+            said = board.shell("journalctl -q -b -u tern -o cat | tail -n 15", check=False) if board.is_on() else "switched off"
+            print(f"--- {board.name}\n{said}", flush=True)
+        return 1
+    finally:
+        for board in boards:
+            board.cut_power()
+        network.end()
+
+
+if __name__ == "__main__":
+    assert os.geteuid() == 0, f"tests/boards needs root, for the network namespace {NAMESPACE}"
+    sys.exit(main())

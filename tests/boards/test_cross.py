@@ -1,0 +1,156 @@
+"""The boards' binaries and packages on this machine: the binaries run under qemu-user, the packages are taken apart."""
+
+import os
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "compat"))
+
+import node as nodes  # noqa: E402
+
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PROFILE = os.environ.get("TERN_CROSS_PROFILE", "release")
+BOARDS = {
+    "aarch64": ("aarch64-unknown-linux-musl", "qemu-aarch64-static", 183, "arm64"),
+    "armv7": ("armv7-unknown-linux-musleabihf", "qemu-arm-static", 40, "armhf"),
+}
+
+
+@pytest.fixture(params=BOARDS)
+def board(request):
+    target, emulator, machine, architecture = BOARDS[request.param]
+    return {
+        "binary": TARGET / target / PROFILE / "tern",
+        "emulator": emulator,
+        "machine": machine,
+        "package": architecture,
+    }
+
+
+def run(board, *words, **options):
+    return subprocess.run([board["emulator"], board["binary"], *words], capture_output=True, text=True, **options)
+
+
+def segments(path):
+    """Type and alignment of each program header of an ELF file, and its machine."""
+    data = path.read_bytes()
+    is_64 = data[4] == 2
+    machine = struct.unpack_from("<H", data, 18)[0]
+    offset = struct.unpack_from("<Q" if is_64 else "<I", data, 32 if is_64 else 28)[0]
+    size, count = struct.unpack_from("<HH", data, 54 if is_64 else 42)
+    found = []
+    for index in range(count):
+        at = offset + index * size
+        kind = struct.unpack_from("<I", data, at)[0]
+        found.append((kind, struct.unpack_from("<Q" if is_64 else "<I", data, at + (48 if is_64 else 28))[0]))
+    return machine, found
+
+
+def test_static(board):
+    """It is for the right machine, needs no library of the board, and its segments lie apart by pages of 64 KiB where such are."""
+    machine, found = segments(board["binary"])
+    assert machine == board["machine"]
+    assert not [kind for kind, _ in found if kind == 3], "it names an interpreter"
+    if board["package"] == "arm64":
+        assert all(alignment >= 1 << 14 for kind, alignment in found if kind == 1), found
+
+
+def test_speaks(board):
+    """Version, configuration and a mistake of the user, as on any machine."""
+    assert re.match(r"tern \d", run(board, "--version").stdout)
+    checked = run(board, "check-config", str(ROOT / "boards" / "pi-2.properties"))
+    assert checked.returncode == 0 and "of memory.budget=64 MiB" in checked.stdout, checked.stderr
+    assert run(board, "check-config", "--set", "memory.budget=1").returncode == 2
+
+
+def test_serves(board, tmp_path, monkeypatch):
+    """Kafka and MQTT go in, Kafka comes out, before and after a kill."""
+    monkeypatch.setattr(nodes, "BINARY", str(board["binary"]))
+
+    class Emulated(nodes.Node):
+        def within(self):
+            return [board["emulator"]]
+
+    node = Emulated(tmp_path)
+    try:
+        for text in ("one", "two"):
+            subprocess.run(
+                ["kcat", "-P", "-b", node.kafka, "-t", "mqtt", "-X", "acks=all"],
+                input=text + "\n", text=True, check=True, timeout=60,
+            )  # fmt: skip
+        host, port = node.mqtt
+        subprocess.run(
+            ["mosquitto_pub", "-h", host, "-p", str(port), "-q", "1", "-t", "house/kitchen", "-m", "three"],
+            check=True, timeout=60,
+        )  # fmt: skip
+        node.kill()
+        node.start()
+        words = ["kcat", "-C", "-b", node.kafka, "-t", "mqtt", "-o", "beginning", "-e", "-q"]
+        read = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+        assert sorted(read.stdout.split()) == ["one", "three", "two"]
+        assert node.stop() == 0, node.diagnostics()
+        assert "panicked" not in node.diagnostics()
+    finally:
+        if node.process.poll() is None:
+            node.kill()
+
+
+@pytest.fixture
+def package(board):
+    found = sorted((TARGET / "debian").glob(f"tern_*_{board['package']}.deb"))
+    assert found, "cross/package has made none"
+    return found[-1]
+
+
+def test_package(board, package, tmp_path):
+    """The package holds the binary, the unit and the profiles; settings of the user are conf-files."""
+    subprocess.run(["dpkg-deb", "-R", package, tmp_path], check=True)
+    assert (tmp_path / "usr/bin/tern").read_bytes() == board["binary"].read_bytes()
+    assert (tmp_path / "DEBIAN/conffiles").read_text().split() == ["/etc/tern/tern.properties"]
+    for name in ("usr/lib/systemd/system/tern.service", "usr/lib/sysusers.d/tern.conf", "usr/share/tern/boards/pi-4.properties"):
+        assert (tmp_path / name).exists(), name
+    field = subprocess.run(["dpkg-deb", "-f", package, "Architecture"], capture_output=True, text=True, check=True)
+    assert field.stdout.strip() == board["package"]
+    for script in ("postinst", "prerm", "postrm"):
+        subprocess.run(["sh", "-n", tmp_path / "DEBIAN" / script], check=True)
+
+
+def test_lintian(package):
+    """lintian finds no error but that the binary is static, which is meant."""
+    if not shutil.which("lintian"):
+        pytest.skip("there is no lintian")
+    words = ["lintian", "--allow-root", "--fail-on", "error", "--suppress-tags", "statically-linked-binary", package]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_hardening(tmp_path):
+    """systemd finds the unit's exposure at most 1.5."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd-analyze")
+    words = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", ROOT / "systemd/tern.service"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-500:]
+
+
+def test_deploy_refuses():
+    """Mistakes on deploy's command line, and a host that is not there, are one sentence each and change nothing."""
+    deploy = ROOT / "cross/deploy"
+
+    def said(*words):
+        done = subprocess.run([deploy, *words], capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0 and done.stderr.count("\n") == 1, done.stderr
+        return done.stderr
+
+    assert "there is no host" in said()
+    assert "a host stands twice" in said("pi@a", "a")
+    assert "there is no option --force" in said("--force", "a")
+    assert "--wait soon: allowed: seconds" in said("--wait", "soon", "a")
+    assert "nothing was changed anywhere" in said("nowhere.invalid")
