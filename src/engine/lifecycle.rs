@@ -282,7 +282,7 @@ impl Engine {
                 self.duties_wanted = true;
             }
             Some(Purpose::Expiry(session)) => self.session_expired(now, session),
-            Some(Purpose::BrokerExpiry(session)) => self.peers.brokers.ended(session),
+            Some(Purpose::BrokerExpiry(session)) => self.peers.brokers.ended(now, session),
             Some(Purpose::Farewell) => self.said_farewell(),
             // What was not due any more stays, what was lost is found by the next sweep.
             Some(Purpose::Sweep) => {}

@@ -238,7 +238,9 @@ impl World {
 
     /// A node says that it cannot go on.
     fn fatal(&mut self, board: usize, sentence: &str) {
-        let is_expected = self.boards[board].may_end || self.boards[board].disk.is_off;
+        // A node that starts on a disk without any room cannot take up its log, and says so.
+        let is_full = self.boards[board].disk.capacity_bytes.is_some() && sentence.contains("the disk is full");
+        let is_expected = self.boards[board].may_end || self.boards[board].disk.is_off || is_full;
         assert!(is_expected, "board {} ends itself: {sentence}", self.boards[board].id);
         self.faults.counts.ended += 1;
         self.crash(board);

@@ -12,6 +12,9 @@ use crate::types::{Instant, NodeId, Now, SessionId, Term};
 /// A part of the timeout by which a broker's own clock may run slower than the leader's.
 const DRIFT_PARTS: u64 = 16;
 
+/// How soon an end is proposed again that could not be: at once, a node whose log takes nothing would do nothing else.
+const RETRY_MS: u64 = 100;
+
 /// Both sides of it.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct BrokerSessions {
@@ -64,9 +67,12 @@ impl BrokerSessions {
         Some(id)
     }
 
-    /// What became of the proposal to end it.
-    pub fn ended(&mut self, id: SessionId) {
+    /// The proposal to end it has its result. Who lives on is due again after a pause.
+    pub fn ended(&mut self, now: Now, id: SessionId) {
         self.ending.remove(&id);
+        if let Some(at) = self.deadlines.get_mut(&id) {
+            *at = (*at).max(now.mono.plus_millis(RETRY_MS));
+        }
     }
 
     /// True when a message to the leader is due, every `interval_ms`.

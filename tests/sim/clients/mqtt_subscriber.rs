@@ -89,6 +89,11 @@ impl Client for Subscriber {
         self.done
     }
 
+    /// A listener hears what its board has replicas of.
+    fn is_served_everywhere(&self) -> bool {
+        false
+    }
+
     fn describe(&self) -> String {
         format!("listener: connection {}, heard at {:?}, subscribed {}", self.number, self.heard, self.is_subscribed)
     }
