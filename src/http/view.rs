@@ -17,8 +17,14 @@ pub(super) struct View<'a> {
     /// Marks and size of a partition whose replica this node has.
     pub partition: &'a dyn Fn(&str, PartitionIndex) -> Option<PartitionView>,
     /// Hands out the consumer groups that this node coordinates, one after the other.
-    pub groups: &'a dyn Fn(&mut dyn FnMut(&GroupView<'_>)),
+    pub groups: &'a dyn Fn(TakeGroup<'_>),
 }
+
+/// Who takes one group after the other.
+pub(super) type TakeGroup<'t> = &'t mut dyn FnMut(&GroupView<'_>);
+
+/// Who takes one committed offset after the other.
+pub(super) type TakeOffset<'t> = &'t mut dyn FnMut(&str, PartitionIndex, Offset);
 
 /// A consumer group.
 pub(super) struct GroupView<'a> {
@@ -26,7 +32,7 @@ pub(super) struct GroupView<'a> {
     pub name: &'a str,
     pub members: usize,
     /// Hands out its committed offsets, topic by topic, each in the order of its partitions.
-    pub committed: &'a dyn Fn(&mut dyn FnMut(&str, PartitionIndex, Offset)),
+    pub committed: &'a dyn Fn(TakeOffset<'_>),
 }
 
 impl View<'_> {
