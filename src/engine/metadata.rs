@@ -81,6 +81,8 @@ pub(super) struct Metadata {
     budget: usize,
     /// Something waits for the next turn, since then.
     yielded: Option<Instant>,
+    /// The same of something that was proposed, which may have been after the end of a turn.
+    unsent: Option<Instant>,
     /// Whose transaction is being completed: a session with many ephemerals.
     burying: Option<Proposer>,
     is_stopped: bool,
@@ -144,6 +146,7 @@ impl Metadata {
             is_stepwise: false,
             budget: APPLIED_PER_TURN_MAX,
             yielded: None,
+            unsent: None,
             burying: None,
             is_stopped: false,
         }
@@ -412,6 +415,7 @@ impl Metadata {
             quorum::ProposeError::TooLarge => ProposeError::TooLarge,
         })?;
         self.waiting.insert(proposal, token);
+        self.unsent.get_or_insert(now.mono);
         Ok(())
     }
 
@@ -441,6 +445,7 @@ impl Metadata {
         self.budget = APPLIED_PER_TURN_MAX;
         self.yielded = None;
         self.follow(now, fx);
+        self.unsent = None;
         self.quorum.turn_end(now, fx);
         self.follow(now, fx);
     }
@@ -471,7 +476,8 @@ impl Metadata {
 
     /// When `on_time` should be called.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.quorum.next_deadline(), self.forwarding.next_deadline(), self.yielded].into_iter().flatten().min()
+        let deadlines = [self.quorum.next_deadline(), self.forwarding.next_deadline(), self.yielded, self.unsent];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Notes everything for a clean end; `is_stopped` tells when that is done.
