@@ -29,11 +29,13 @@ fn run(seed: u64, steps: usize) -> World {
     for _ in 0..steps {
         world.step(true);
     }
-    world.settle(2000);
+    world.settle(6000);
     // What rots now is met while other things go wrong.
     for number in 0..steps / 2 {
         if number % 200 == 0 {
-            world.rot();
+            (0..3).for_each(|_| world.rot());
+            world.sweep(Some(number / 200));
+        } else if number % 10 == 0 {
             world.sweep(None);
         }
         world.step(true);

@@ -126,6 +126,7 @@ impl Broker {
         replicated.last_number = replicated.last_number.wrapping_add(1);
         let number = replicated.last_number;
         replicated.following = Following::Asked(number, from);
+        replicated.counted_in = replicated.epoch;
         let durable = partition.durable;
         self.replication.links.send(leader, &Message::Fetch { at, number, from, last_epoch, durable });
     }

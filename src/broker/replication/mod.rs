@@ -117,6 +117,8 @@ pub(super) struct Replicated {
     pub last_number: u32,
     /// The log here is a prefix of the leader's, as its answer in this leadership showed.
     pub is_consistent: bool,
+    /// The leader of this epoch may count what this replica, or an earlier life of it, has told.
+    pub counted_in: LeaderEpoch,
     /// The leader's high watermark as it told.
     pub told: Offset,
     /// The high watermark that followers were told last.
@@ -223,6 +225,7 @@ impl Replicated {
             following: Following::Nobody,
             last_number: 0,
             is_consistent: false,
+            counted_in: state.leader_epoch,
             told: Offset(0),
             told_followers: Told::default(),
             is_spoiled: false,

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! damage at or above X is known --leads: another in sync leads--> follows
-//! follows, in the ISR --leaves it, when enough others are in sync; the leader epoch rises--> follows, out of the ISR
-//! follows, out of the ISR --cuts its log at X--> fetches from X on, and is in sync again when it has everything
+//! follows, in the ISR --leaves it, when enough others are in sync--> follows, out of the ISR
+//! follows, out of the ISR --the leader epoch rises--> has told this leader nothing
+//! has told this leader nothing --cuts its log at X--> fetches from X on, and is in sync again when it has everything
 //! ```
 //!
 //! The damaged range is not patched in place. A segment is what was appended, in order, to one file with its indexes,
@@ -13,7 +14,8 @@
 //! them the damage is simply found again: by recovery, or by the next who reads it.
 //!
 //! A replica leaves the ISR *before* it cuts, because a leader counts what its follower has once said to be durable; the
-//! epoch rises, so that the leader forgets what was said.
+//! epoch rises, so that the leader forgets what was said. That holds for one that the leader took out of the ISR as well:
+//! what it said before would bring it back while it cuts.
 //!
 //! Invariants: what is damaged is never served, not to clients, not to followers, not to compaction; a leader that knows of
 //! damage never makes a follower in sync cut its log; a replica that nobody else can replace stays as it is. A scan in
@@ -70,7 +72,8 @@ impl Broker {
                 self.replication.rotten.remove(&key); // retention was faster
                 continue;
             }
-            if partition.isr.contains(&node) || replicated.leader.is_none() || replicated.leader == Some(node) {
+            let may_be_counted = partition.isr.contains(&node) || replicated.counted_in >= partition.leader_epoch;
+            if may_be_counted || replicated.leader.is_none() || replicated.leader == Some(node) {
                 self.consider(key);
             } else if !matches!(replicated.following, Following::Cutting) {
                 self.replication.rotten.remove(&key);
@@ -120,9 +123,12 @@ impl Broker {
             return Some((other, partition.isr.clone()));
         }
         let leader = replicated.leader.filter(|leader| self.replication.alive.contains(leader))?;
+        if !partition.isr.contains(&own) {
+            return (replicated.counted_in >= partition.leader_epoch).then(|| (leader, partition.isr.clone()));
+        }
         let others: Replicas = partition.isr.iter().filter(|id| **id != own).copied().collect();
         let is_full = partition.isr.len() >= partition.replica_count;
         let may_leave = others.len() >= partition.min_insync() || is_full;
-        (partition.isr.contains(&own) && others.contains(&leader) && may_leave).then_some((leader, others))
+        (others.contains(&leader) && may_leave).then_some((leader, others))
     }
 }
