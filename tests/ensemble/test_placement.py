@@ -202,7 +202,7 @@ def test_our_reassignment(boards):
     leaders = sorted(leader for topic in ("a", "b") for _, _, leader in placed(boards, topic))
     assert leaders == [1, 1, 2, 2, 3, 3], leaders
     assert "nothing to do" in tern(boards, "topic", "reassign", "--all", "--replication", 3)
-    tern(boards, "topic", "reassign", "--all", "--replication", 2, "--without", 3, "--wait")
+    tern(boards, "topic", "reassign", "--replication", 2, "--without", 3, "--wait")
     assert all(sorted(replicas) == [1, 2] for topic in ("a", "b") for replicas, _, _ in placed(boards, topic))
     assert eventually(lambda: not os.path.exists(directory(boards, 3, "a")), 20)
     assert consume(boards, "a", 100) == list(range(100))

@@ -64,7 +64,7 @@ pub enum TopicCommand {
     #[command(after_help = "Examples:
   tern topic reassign --all --replication 3 --wait
   tern topic reassign readings --to 2,3,4 --throttle 1MiB
-  tern topic reassign --all --without 3 --dry-run
+  tern topic reassign --without 3 --dry-run
   tern topic reassign --all --cancel
   tern topic reassign --wait      (for what is under way; takes the rates away)")]
     Reassign(ReassignTopics),
@@ -138,7 +138,7 @@ pub struct ReassignTopics {
     /// The boards that may hold copies; all when left out
     #[arg(long, value_name = "ID[,ID...]", value_delimiter = ',')]
     pub to: Vec<i32>,
-    /// A board that shall hold none
+    /// A board that shall hold none; of all topics when none is named
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub without: Vec<i32>,
     /// Bytes a second at which copies are made on each board; waits, and takes the rate away at the end

@@ -18,7 +18,7 @@ use crate::cli::table::{Cell, Table};
 use crate::cli::usage;
 use crate::config::Size;
 use crate::coordinator::cluster::Replicas;
-use crate::coordinator::placement::{Board, Held, plan};
+use crate::coordinator::placement::{Board, Held, PlanError, plan};
 use crate::kafka::codec::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, Array, DescribeClusterRequest,
     DescribeClusterResponse, ReassignablePartition, ReassignableTopic,
@@ -45,7 +45,9 @@ impl Change {
 pub(super) fn run(arguments: &ReassignTopics) -> io::Result<()> {
     let mut cluster = Cluster::connect(&arguments.bootstrap.bootstrap)?;
     let is_plain = arguments.replication.is_none() && arguments.to.is_empty() && arguments.without.is_empty();
-    let names_none = arguments.names.is_empty() && !arguments.all;
+    // A board that shall hold nothing holds nothing of any topic.
+    let is_all = arguments.all || (arguments.names.is_empty() && !arguments.without.is_empty());
+    let names_none = arguments.names.is_empty() && !is_all;
     if arguments.cancel {
         if names_none {
             return Err(usage("which topics? Name some, or say --all".to_owned()));
@@ -96,7 +98,7 @@ fn changes(cluster: &mut Cluster, topics: &[Topic], arguments: &ReassignTopics) 
         check(crate::kafka::errors::ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, &format!("topic {name}"))?;
     }
     let boards = boards(cluster, topics, arguments)?;
-    let is_meant = |topic: &Topic| arguments.all || arguments.names.contains(&topic.name);
+    let is_meant = |topic: &Topic| arguments.names.is_empty() || arguments.names.contains(&topic.name);
     let mut held = Vec::new();
     for topic in topics {
         for partition in &topic.partitions {
@@ -105,7 +107,10 @@ fn changes(cluster: &mut Cluster, topics: &[Topic], arguments: &ReassignTopics) 
         }
     }
     let planned = plan(&boards, &held, arguments.replication.map(usize::from));
-    let planned = planned.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+    let planned = planned.map_err(|error| match error {
+        PlanError::TooFewBoards { boards, .. } => usage(format!("{error}; --replication {boards} asks for no more")),
+        PlanError::TooManyCopies => usage(error.to_string()),
+    })?;
     let partitions = topics.iter().flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)));
     let changes = partitions.zip(&planned).filter(|((_, partition), after)| partition.replicas != after[..]);
     Ok(changes
