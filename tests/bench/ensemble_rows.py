@@ -183,7 +183,7 @@ def cards(report, directory):
 
 
 def stalls(report, directory):
-    """400 ms without a sign of life from one board: no election, and nobody waits longer than that."""
+    """400 ms without a sign of life from one board: no election, and nobody waits for more than that one stall."""
     three = Three(directory / "stalls", "tern.test.disk=steady-card")
     try:
         leader = create(three, "stalled")
@@ -196,7 +196,7 @@ def stalls(report, directory):
             pause.join()
         elections = three.term() - before + (partition(three, "stalled").leader != epochs)
         report.add("stalls of 400 ms of each board in turn: elections", elections, at_most=0)
-        report.add("the same: longest acknowledgement", max(waits), "ms", at_most=2 * STALL_SECONDS * 1e3)
+        report.add("the same: longest acknowledgement", max(waits), "ms", at_most=450)
     finally:
         three.stop()
 
