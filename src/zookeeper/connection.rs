@@ -175,6 +175,14 @@ impl Connection {
         Slot(self.last_slot)
     }
 
+    /// A sync waits for its answer.
+    pub fn is_syncing(&self) -> bool {
+        let is_sync = |queued: &Queued| queued.opcode == Opcode::Sync;
+        self.queue
+            .iter()
+            .any(|queued| is_sync(queued) && matches!(&queued.wait, Wait::Write(Write { answer: None, .. })))
+    }
+
     /// The write of that proposal.
     pub fn write_mut(&mut self, slot: Slot) -> Option<&mut Write> {
         self.queue.iter_mut().find_map(|queued| match &mut queued.wait {

@@ -189,6 +189,11 @@ impl Shared {
         engine: &mut Engine,
         fx: &mut Effects,
     ) -> Step {
+        if connection.is_syncing() {
+            // It would be applied before the sync is answered, and reads between the two would see it.
+            self.list(connection);
+            return Step::Blocked;
+        }
         let request = Request::decode(opcode, body);
         if opcode == Opcode::Reconfig && request.is_err() {
             // The only malformed write that takes no zxid.

@@ -7,6 +7,7 @@ use tern::node::Input;
 
 use super::World;
 use crate::clients::Phase;
+use crate::disk::SimDisk;
 use crate::event::Event;
 
 /// What is broken now.
@@ -31,6 +32,7 @@ pub struct Counts {
     pub full: u32,
     pub stalled: u32,
     pub jumped: u32,
+    pub lost_disks: u32,
 }
 
 /// The troubles of a run.
@@ -129,7 +131,16 @@ impl World {
         }
     }
 
-    fn fail_power(&mut self, board: usize) {
+    /// The disk is gone, and an empty one takes its place. Only one that all others can do without is lost: what makes
+    /// that sure is that everything was in order before.
+    pub fn lose_disk(&mut self, board: usize) {
+        self.fail_power(board);
+        self.boards[board].disk = SimDisk::new(self.rng.next());
+        self.faults.counts.lost_disks += 1;
+    }
+
+    /// A board without power, for a moment.
+    pub fn fail_power(&mut self, board: usize) {
         if self.boards[board].node.is_some() {
             self.faults.counts.power_cuts += 1;
             self.crash(board);

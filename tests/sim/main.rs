@@ -20,6 +20,7 @@ mod event;
 mod history;
 mod invariants;
 mod run;
+mod scenarios;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
