@@ -38,6 +38,13 @@ const IN_FLIGHT_MAX: usize = super::producers::BATCHES_PER_PRODUCER;
 /// What a leader did not take is sent again after so long.
 const RETRY_MS: u64 = 50;
 
+/// The first batch of a lane elsewhere that must come again, and how many came since without it.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    number: u32,
+    passed: usize,
+}
+
 /// Everything that is published through this node.
 #[derive(Debug, Default)]
 pub(super) struct Forwarding {
@@ -51,7 +58,7 @@ pub(super) struct Forwarding {
     /// Batches that this node appends for others: who waits for the answer.
     serving: BTreeMap<u32, (NodeId, At, u32)>,
     /// The batch of a lane elsewhere that was told to come again: nothing behind it is taken before it.
-    refused: BTreeMap<(NodeId, TopicId, PartitionIndex), u32>,
+    refused: BTreeMap<(NodeId, TopicId, PartitionIndex), Refused>,
     next_slot: u32,
 }
 

@@ -1,6 +1,6 @@
 //! From a lane to its leader: over the data link, or into the log when this node leads.
 
-use super::{RETRY_MS, copied};
+use super::{IN_FLIGHT_MAX, RETRY_MS, Refused, copied};
 use crate::broker::replication::{At, Message, ROOM_MS};
 use crate::broker::{Acks, AppendError, Broker, Door, PartitionKey, Waiter};
 use crate::limits::MEMBERS_MAX;
@@ -82,7 +82,15 @@ impl Broker {
     /// Appends a lane's batch, in the order of their numbers; an answer now, or `append_served` later.
     fn serve(&mut self, now: Now, from: NodeId, at: At, number: u32, batch: &[u8], grant: Grant) -> Option<Taken> {
         let lane = (from, at.topic, at.index);
-        if self.forwarding.refused.get(&lane).is_some_and(|&refused| is_behind(number, refused)) {
+        if let Some(refused) =
+            self.forwarding.refused.get_mut(&lane).filter(|refused| is_behind(number, refused.number))
+        {
+            // Whoever sends begins anew with what was refused, unless a leader before this one has taken that after all: then
+            // as many come without it as can have been under way, and sequence numbers tell what is missing.
+            refused.passed += 1;
+            if refused.passed >= IN_FLIGHT_MAX {
+                self.forwarding.refused.remove(&lane);
+            }
             return Some(Taken::Again);
         }
         self.forwarding.refused.remove(&lane);
@@ -148,9 +156,9 @@ impl Broker {
         if refused.len() >= self.limits.lanes_max * MEMBERS_MAX && !refused.contains_key(&lane) {
             return;
         }
-        let first = refused.entry(lane).or_insert(number);
-        if is_behind(*first, number) {
-            *first = number;
+        let first = refused.entry(lane).or_insert(Refused { number, passed: 0 });
+        if is_behind(first.number, number) {
+            *first = Refused { number, passed: 0 };
         }
     }
 
