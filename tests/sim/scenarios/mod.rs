@@ -2,3 +2,4 @@
 
 mod lost_disk;
 mod power_everywhere;
+mod rot;
