@@ -78,7 +78,7 @@ impl World {
                 let topic = self.topic_of(log);
                 self.snapshot(topic);
             }
-            LogEvent::SpaceLow | LogEvent::SpaceBack => assert!(self.setup.refuses),
+            LogEvent::SpaceLow | LogEvent::SpaceBack | LogEvent::ReadOnly => assert!(self.setup.refuses),
             LogEvent::Stopped => self.is_stopped = true,
             LogEvent::Fatal { sentence } => {
                 assert!(self.setup.refuses, "{sentence}");

@@ -73,7 +73,7 @@ impl World {
         let peer = SocketAddr::from(([10, 0, 0, 100 + self.sockets[socket].client as u8], 40_000));
         let listener = self.sockets[socket].listener;
         self.step(board, Input::Accepted { conn, listener, peer });
-        self.client_event(socket, |number| ClientEvent::Opened(number));
+        self.client_event(socket, ClientEvent::Opened);
     }
 
     /// The client sends.
@@ -90,7 +90,7 @@ impl World {
         self.queue.push(at, Event::HangUp { socket });
     }
 
-    pub(super) fn to_board(&mut self, socket: usize, bytes: Vec<u8>) {
+    pub(super) fn deliver_to_board(&mut self, socket: usize, bytes: Vec<u8>) {
         if self.conn_of(socket).is_some() {
             self.trace = crc32c::append(self.trace, &bytes);
             self.sockets[socket].unread.extend(bytes);
@@ -190,7 +190,7 @@ impl World {
         }
     }
 
-    pub(super) fn to_client(&mut self, socket: usize, bytes: Vec<u8>) {
+    pub(super) fn deliver_to_client(&mut self, socket: usize, bytes: Vec<u8>) {
         self.client_event(socket, |number| ClientEvent::Bytes(number, bytes));
     }
 

@@ -11,6 +11,9 @@ use super::{Client, ClientEvent, Io, Phase};
 const SILENCE_MICROS_MAX: u64 = 3_000_000;
 const IN_FLIGHT_MAX: usize = 8;
 
+/// A message's number, its packet id and when it was sent if that was on this connection, and whether it ever was.
+type Message = (u64, Option<(u16, u64)>, bool);
+
 /// The sensor.
 pub struct Publisher {
     number: u32,
@@ -18,8 +21,8 @@ pub struct Publisher {
     dialed: Option<u64>,
     is_greeted: bool,
     inbox: Vec<u8>,
-    /// Number of the message, packet id and when it was sent, if it was on this connection.
-    in_flight: VecDeque<(u64, Option<(u16, u64)>, bool)>,
+    /// Published and not acknowledged.
+    in_flight: VecDeque<Message>,
     next_id: u16,
     next: u64,
     done: u64,

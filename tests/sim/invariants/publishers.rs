@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::records::open_batches;
 
+/// A client and the number of its connection.
+type Connection = (usize, u32);
+
 /// What sensors were told, and what listeners have heard.
 #[derive(Default)]
 pub struct Publishers {
     acknowledged: BTreeSet<(usize, u64)>,
     /// By listener's connection, publisher and its connection: the number heard last.
-    heard: BTreeMap<((usize, u32), (usize, u32)), u64>,
+    heard: BTreeMap<(Connection, Connection), u64>,
     pub delivered: u64,
 }
 
