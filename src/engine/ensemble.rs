@@ -12,6 +12,9 @@ use crate::coordinator::{Body, By, Changes, Op, Tree, Txn};
 use crate::effect::{Effect, Effects};
 use crate::types::{NodeId, Now};
 
+/// A node that the tree does not name waits for so many of the longest election timeouts to be spoken to.
+const SILENCES_OF_A_REMOVED: u64 = 5;
+
 /// How long a clean stop waits for others to take over.
 const LEAVING_MS_MAX: u64 = 3000;
 
@@ -48,12 +51,12 @@ impl Engine {
     }
 
     /// Follows the tree's word about the members.
-    pub(super) fn follow_ensemble(&mut self, changes: &Changes, fx: &mut Effects) {
+    pub(super) fn follow_ensemble(&mut self, now: Now, changes: &Changes, fx: &mut Effects) {
         if !self.is_ensemble() {
             return;
         }
         self.measure_quorum();
-        self.end_when_removed(fx);
+        self.end_when_removed(now, fx);
         let is_changed = self.metadata.take_membership_changed() && self.metadata.is_caught_up()
             || changes.nodes.iter().any(|change| change.path == CONFIG_PATH);
         if !is_changed && self.follows_tree {
@@ -85,11 +88,18 @@ impl Engine {
         }
     }
 
-    /// The tree does not name this node any more, and nobody speaks to it: the quorum has let it go.
-    fn end_when_removed(&self, fx: &mut Effects) {
-        let node = self.config.node_id;
+    /// Ends a node that the tree does not name any more, once the quorum has let it go: its vote may be needed for that.
+    /// Who is let go is mostly not told, because nobody speaks to it any more; a long silence says the same.
+    fn end_when_removed(&mut self, now: Now, fx: &mut Effects) {
+        let (node, quorum) = (self.config.node_id, self.metadata.quorum());
         let is_named = self.known_members.is_empty() || self.known_members.iter().any(|member| member.id == node);
-        if !is_named && self.metadata.quorum().leader().is_none() {
+        if is_named || quorum.leader().is_some() {
+            self.leaderless_since = None;
+            return;
+        }
+        let since = *self.leaderless_since.get_or_insert(now.mono);
+        let silence_ms = SILENCES_OF_A_REMOVED * quorum.silence_ms();
+        if now.mono >= since.plus_millis(silence_ms) || !quorum.members().contains_key(&node) {
             fx.push(Effect::Fatal {
                 sentence: format!(
                     "server {node} was removed from the ensemble: to bring it back, empty its dataDir and log.dirs and \

@@ -97,6 +97,7 @@ impl Engine {
             has_said_farewell: false,
             known_members: Vec::new(),
             leaving: Vec::new(),
+            leaderless_since: None,
             follows_tree: false,
             sweep,
             completions: Default::default(),
@@ -225,7 +226,7 @@ impl Engine {
             self.duties_wanted = true;
         }
         let mut changes = self.metadata.take_changes();
-        self.follow_ensemble(&changes, fx);
+        self.follow_ensemble(now, &changes, fx);
         self.check_feature_level(fx);
         for change in &changes.cluster {
             self.broker.apply(now, self.metadata.coordinator().cluster(), change, fx);

@@ -110,6 +110,8 @@ pub struct Engine {
     known_members: Vec<crate::config::Member>,
     /// Those that it names no more and the quorum still counts.
     leaving: Vec<crate::config::Member>,
+    /// Since when the tree does not name this node and nobody leads it.
+    leaderless_since: Option<Instant>,
     follows_tree: bool,
     sweep: Sweep,
     completions: VecDeque<(Waiter, Completion)>,

@@ -74,7 +74,7 @@ impl Quorum {
     }
 
     /// Silence after which a member counts as gone: the longest election timeout.
-    pub(super) fn silence_ms(&self) -> u64 {
+    pub fn silence_ms(&self) -> u64 {
         self.config.tick_ms * 2 * self.config.election_ticks as u64
     }
 
@@ -140,10 +140,7 @@ impl Quorum {
         let is_foreign = !ours.is_empty() && !theirs.is_empty() && ours != theirs;
         let is_asking = hello.is_asking || !hello.is_formed && self.is_settled();
         let is_told = self.peers.get(&from).is_some_and(|known| known.is_told && known.hello == hello);
-        // Two boards with one number take turns: the one that was first does not make the other one a stranger again.
-        let rival = self.peers.get(&from).filter(|known| known.hello.raft_id == hello.raft_id);
-        let rival = rival.and_then(|known| known.rival);
-        self.peers.insert(from, Peer { hello, heard: now.mono, is_foreign, is_told, rival });
+        self.peers.insert(from, Peer { hello, heard: now.mono, is_foreign, is_told, rival: None });
         if is_foreign {
             return self.is_of_another_cluster(from);
         }
