@@ -24,6 +24,17 @@ const KEYS_BYTES_MAX: usize = 64 * 1024;
 const NO_TIME: Timestamp = Timestamp(-1);
 
 impl Broker {
+    /// It is this time, for the questions that follow.
+    pub fn at(&mut self, now: Now) {
+        self.replication.at(now);
+    }
+
+    /// True when another may lead a partition of this node's by now, because this node's session may have ended.
+    pub fn is_cut_off(&self, key: PartitionKey) -> bool {
+        let is_replicated = self.partitions.get(key).is_some_and(|partition| partition.replicated.is_some());
+        is_replicated && !self.replication.may_acknowledge()
+    }
+
     /// Appends one v2 batch as received. See `Engine::append`.
     pub fn append(
         &mut self,
@@ -34,11 +45,10 @@ impl Broker {
         acks: Acks,
         waiter: Option<Waiter>,
     ) -> Result<AppendedAt, AppendError> {
+        self.at(now);
         let partition = self.partitions.get(key).ok_or(AppendError::UnknownPartition)?;
         let log = partition.appendable(acks)?;
-        let is_cut_off =
-            partition.replicated.is_some() && self.replication.lease.is_some_and(|until| until <= now.mono);
-        if is_cut_off && acks == Acks::All {
+        if acks == Acks::All && self.is_cut_off(key) {
             return Err(AppendError::NotEnoughReplicas); // it could not be acknowledged, and another may lead by now
         }
         self.check_room(waiter)?;

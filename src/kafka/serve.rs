@@ -328,6 +328,7 @@ impl Shared {
     }
 
     fn context<'a>(&'a mut self, world: &'a mut World<'_>, connection: &Connection) -> Context<'a> {
+        world.engine.at(world.now);
         Context {
             now: world.now,
             engine: &mut *world.engine,

@@ -8,6 +8,8 @@ import json
 import os
 import random
 import signal
+import socket
+import struct
 import time
 
 import faults
@@ -15,8 +17,10 @@ import pytest
 import replicas
 import workload
 from boards import Boards
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from history import History, check_consumed, check_log, check_replicas, check_sensors
 from kazoo.client import KazooClient
+from network import address
 from node import eventually
 
 TOPICS = [workload.TOPIC, workload.SENSORS_TOPIC]
@@ -92,6 +96,49 @@ def test_a_schedule_of_faults(boards, capsys):
     verdict = "FAILED" if broken else "nothing was lost, doubled or out of order"
     say(capsys, f"{time.monotonic() - began:7.1f} s: verdict: {verdict}: {summary(history, done)}; healed within {healing:.1f} s")
     assert not broken, (seed, len(broken), broken[:20])
+
+
+def test_a_deposed_coordinator(boards):
+    """A coordinator that hears nobody any more does not tell of committed offsets: others have taken newer ones since."""
+    chance = random.Random(0)
+    places = [TopicPartition(workload.TOPIC, 0, 10)]
+    committing = {"bootstrap.servers": boards.kafka, "group.id": workload.GROUP, "log_level": 0}
+    consumer = Consumer(committing)
+    assert eventually(lambda: committed(consumer, places), 30, 0.2)
+    old = boards.admin().describe_consumer_groups([workload.GROUP])[workload.GROUP].result(20).coordinator.id
+    assert offset_at(old) == 10
+    with faults.deaf(boards, old, chance):
+        others = ",".join(f"{address(number)}:9092" for number in boards.members if number != old)
+        successor = Consumer({**committing, "bootstrap.servers": others})
+        places[0].offset = 20
+        assert eventually(lambda: committed(successor, places), 30, 0.2)
+        assert offset_at(old) != 10
+    boards.wait_whole(boards.topics)
+    assert eventually(lambda: 20 in [offset_at(number) for number in boards.members], 20, 0.2)
+    consumer.close()
+    successor.close()
+
+
+def committed(consumer, places):
+    try:
+        return all(place.error is None for place in consumer.commit(offsets=places, asynchronous=False))
+    except KafkaException:
+        return False
+
+
+def offset_at(number):
+    """What one board says to OffsetFetch 1 by itself: the offset, or none when it refuses."""
+    text = lambda words: struct.pack(">h", len(words)) + words.encode()  # noqa: E731
+    request = struct.pack(">hhi", 9, 1, 7) + text("test") + text(workload.GROUP)
+    request += struct.pack(">i", 1) + text(workload.TOPIC) + struct.pack(">ii", 1, 0)
+    with socket.create_connection((address(number), 9092), timeout=5) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        answer = connection.recv(4096)
+    # Length, correlation id, one topic with its name, one partition with index, offset, metadata and error.
+    at = 4 + 4 + 4 + 2 + len(workload.TOPIC) + 4 + 4
+    offset, metadata = struct.unpack_from(">qh", answer, at)
+    (error,) = struct.unpack_from(">h", answer, at + 10 + max(metadata, 0))
+    return None if error else offset
 
 
 def test_a_stall_as_on_wifi(tmp_path):

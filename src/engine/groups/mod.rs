@@ -144,13 +144,33 @@ fn partition_of(group: &str, count: i32) -> i32 {
 }
 
 impl Engine {
-    /// The node that coordinates a group.
+    /// A client is about to be served: what it is told must hold at this moment.
+    pub fn at(&mut self, now: Now) {
+        self.broker.at(now);
+    }
+
+    /// The partition of a group that this node coordinates. One whose session may have ended does not, whatever it
+    /// remembers: another may have taken commits since.
+    fn place_of_group(&self, group: &str) -> Result<PartitionIndex, GroupError> {
+        let place = self.coordination.place(group)?;
+        match self.partition(OFFSETS_TOPIC, place) {
+            Some(key) if self.broker.is_cut_off(key) => Err(GroupError::NotCoordinator),
+            _ => Ok(place),
+        }
+    }
+
+    /// The node that coordinates a group. This one does not name itself while another may have taken its place.
     pub fn coordinator(&self, group: &str) -> Result<NodeId, GroupError> {
         let topic = self.view().topic(OFFSETS_TOPIC).ok_or(GroupError::Unavailable)?;
         let count = i32::try_from(topic.partitions.len()).ok().filter(|count| *count > 0);
         let index = partition_of(group, count.ok_or(GroupError::Unavailable)?);
         let state = topic.partitions.get(index as usize).ok_or(GroupError::Unavailable)?;
-        state.leader.ok_or(GroupError::Unavailable)
+        let leader = state.leader.ok_or(GroupError::Unavailable)?;
+        let key = self.partition(OFFSETS_TOPIC, PartitionIndex(index)).filter(|_| leader == self.node_id());
+        match key {
+            Some(key) if self.broker.is_cut_off(key) => Err(GroupError::Unavailable),
+            _ => Ok(leader),
+        }
     }
 
     /// Creates the topic of groups if it does not exist; true when `Completion::Topics` follows, after which
@@ -173,7 +193,7 @@ impl Engine {
 
     /// A member joins; answers with `Completion::Joined` when its generation begins.
     pub fn join_group(&mut self, now: Now, request: &JoinRequest<'_>, waiter: Waiter) {
-        match self.coordination.place(request.group) {
+        match self.place_of_group(request.group) {
             Ok(place) => {
                 let now = self.group_time(now);
                 let view = view(&self.metadata, &self.coordination);
@@ -186,7 +206,7 @@ impl Engine {
 
     /// A member asks for its assignment; answers with `Completion::Synced`.
     pub fn sync_group(&mut self, now: Now, request: &SyncRequest<'_>, waiter: Waiter) {
-        match self.coordination.place(request.from.group) {
+        match self.place_of_group(request.from.group) {
             Ok(_) => {
                 let now = self.group_time(now);
                 let view = view(&self.metadata, &self.coordination);
@@ -203,7 +223,7 @@ impl Engine {
 
     /// A member is alive.
     pub fn heartbeat(&mut self, now: Now, from: &MemberOf<'_>) -> Result<(), GroupError> {
-        match self.coordination.place(from.group) {
+        match self.place_of_group(from.group) {
             Ok(_) => {
                 let now = self.group_time(now);
                 let result = self.coordination.groups.heartbeat(now, from);
@@ -217,7 +237,7 @@ impl Engine {
 
     /// A member of a consumer group reports; answers with `Completion::Reported`.
     pub fn consumer_heartbeat(&mut self, now: Now, request: &ConsumerHeartbeat<'_>, waiter: Waiter) {
-        match self.coordination.place(request.group) {
+        match self.place_of_group(request.group) {
             Ok(place) => {
                 let now = self.group_time(now);
                 let view = view(&self.metadata, &self.coordination);
@@ -235,7 +255,7 @@ impl Engine {
         group: &str,
         leaving: impl Iterator<Item = Leaving<'a>>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
-        self.coordination.place(group)?;
+        self.place_of_group(group)?;
         let now = self.group_time(now);
         let view = view(&self.metadata, &self.coordination);
         let results = self.coordination.groups.leave(now, view, group, leaving);
@@ -251,7 +271,7 @@ impl Engine {
         offsets: &[OffsetToCommit<'_>],
         waiter: Waiter,
     ) -> Result<(), GroupError> {
-        let place = self.coordination.place(from.group)?;
+        let place = self.place_of_group(from.group)?;
         let now = self.group_time(now);
         let result = self.coordination.groups.commit(now, place, from, offsets, waiter);
         self.follow_groups(now);
@@ -260,7 +280,7 @@ impl Engine {
 
     /// A group that this node coordinates; `None` when there is none of that name.
     pub fn group(&self, name: &str) -> Result<Option<&Group>, GroupError> {
-        self.coordination.place(name)?;
+        self.place_of_group(name)?;
         Ok(self.coordination.groups.get(name))
     }
 
@@ -278,7 +298,7 @@ impl Engine {
         partitions: &[(&str, PartitionIndex)],
         waiter: Waiter,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
-        self.coordination.place(group)?;
+        self.place_of_group(group)?;
         let now = self.group_time(now);
         let results = self.coordination.groups.delete_offsets(group, partitions, waiter);
         self.follow_groups(now);
@@ -287,7 +307,7 @@ impl Engine {
 
     /// Forgets an empty group with its offsets. `Ok`: `Completion::Stored` follows.
     pub fn delete_group(&mut self, now: Now, group: &str, waiter: Waiter) -> Result<(), GroupError> {
-        self.coordination.place(group)?;
+        self.place_of_group(group)?;
         let now = self.group_time(now);
         let result = self.coordination.groups.delete_group(group, waiter);
         self.follow_groups(now);
