@@ -14,6 +14,8 @@ class History:
         self.lock = threading.Lock()
         # (topic, partition, offset) -> value that an idempotent producer was told to be durable there.
         self.acknowledged = {}
+        # (topic, value) of those acknowledged as a retry of what is there, whose offset librdkafka is not told.
+        self.acknowledged_somewhere = set()
         # Of each committing group and partition, the highest offset whose commit was acknowledged.
         self.committed = collections.defaultdict(lambda: -1)
         # (topic, partition, offset) -> value that the group has read there.
@@ -36,6 +38,9 @@ class History:
     def produced(self, place, value):
         with self.lock:
             self.counts["produced"] += 1
+            if place[2] is None:
+                self.acknowledged_somewhere.add((place[0], value))
+                return
             before = self.acknowledged.setdefault(place, value)
         if before != value:
             self.breaks(f"offset {place} was acknowledged for {before!r} and for {value!r}")
@@ -82,6 +87,10 @@ def check_log(history, topic, found):
     for place, value in history.acknowledged.items():
         if place[0] == topic and found.get(place[1:]) != value:
             broken.append(f"lost: {value!r} was acknowledged at {place}, there is {found.get(place[1:])!r}")
+    there = set(found.values())
+    for of, value in history.acknowledged_somewhere:
+        if of == topic and value not in there:
+            broken.append(f"lost: {value!r} was acknowledged as a retry, there is none")
     last, times = {}, collections.Counter()
     for (partition, offset), value in sorted(found.items()):
         producer, number = value.split(b" ")

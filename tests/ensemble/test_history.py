@@ -33,6 +33,16 @@ def test_lost_changed_doubled_overtaken():
     assert {sentence.split(":")[0] for sentence in check_log(acknowledged(overtaken), "t", overtaken)} == {"order"}
 
 
+def test_acknowledged_as_a_retry():
+    """Without an offset: it must be there, wherever."""
+    history = acknowledged(LOG)
+    history.produced(("t", 0, None), b"a 0")
+    history.produced(("t", 0, None), b"a 1")
+    assert not check_log(history, "t", LOG) and not history.broken
+    history.produced(("t", 0, None), b"a 9")
+    assert [sentence[:5] for sentence in check_log(history, "t", LOG)] == ["lost:"]
+
+
 def test_one_offset_twice():
     """An offset acknowledged for two records is told at once."""
     history = acknowledged(LOG)
