@@ -181,7 +181,7 @@ impl Engine {
             self.duties.next_deadline(&self.config).filter(|_| self.phase == Phase::Serving),
             self.coordination.next_deadline(),
             self.znodes.next_deadline(),
-            self.peers.brokers.next_deadline(),
+            self.peers.brokers.next_deadline().filter(|_| self.is_ensemble()), // a node alone touches nobody
             self.leaving_until,
             self.sweep.next_deadline(),
         ];
