@@ -3,7 +3,8 @@
 //! A new session is a transaction: it is answered when the quorum has it. One that exists is taken up again when its
 //! password is right and this node has applied all that its client has seen: at once by a node alone, in an ensemble by a
 //! transaction that has the other nodes let it go. Its older connection here is closed. The
-//! answer to an unknown session is "expired", which every client understands.
+//! answer to an unknown session is "expired", which every client understands, and which only the quorum may give: a node
+//! that was paused or cut off does not know the youngest.
 
 use super::Shared;
 use super::codec::{ConnectRequest, ConnectResponse, begin_frame, end_frame};
@@ -52,8 +53,13 @@ impl Shared {
             }
             id => {
                 let session = SessionId(id);
-                let is_alive = engine.sessions().get(session).is_some_and(|session| session.broker.is_none());
-                if !is_alive || request.password != engine.session_password(session) {
+                let known = engine.sessions().get(session);
+                let is_brokers = known.is_some_and(|session| session.broker.is_some());
+                if known.is_none() && is_read_only {
+                    close(connection, fx); // others may know it, and cannot be asked
+                    return None;
+                }
+                if is_brokers || request.password != engine.session_password(session) {
                     self.respond(connection, &ConnectResponse::expired(request.read_only), fx);
                     close(connection, fx);
                     return None;

@@ -127,8 +127,15 @@ impl Queue {
         self.heap.push(Entry { at, number: self.next_number, event });
     }
 
-    pub fn pop(&mut self) -> Option<(u64, Event)> {
-        self.heap.pop().map(|entry| (entry.at, entry.event))
+    /// Puts off what has come up, behind nothing that came up after it: of two events put off to one moment the earlier
+    /// stays the earlier.
+    pub fn put_off(&mut self, at: u64, number: u64, event: Event) {
+        self.heap.push(Entry { at, number, event });
+    }
+
+    /// The next moment, the event's number, and the event.
+    pub fn pop(&mut self) -> Option<(u64, u64, Event)> {
+        self.heap.pop().map(|entry| (entry.at, entry.number, entry.event))
     }
 
     pub fn next_at(&self) -> Option<u64> {

@@ -88,9 +88,9 @@ impl World {
     /// Everything up to a moment.
     pub fn run_until(&mut self, end: u64) {
         while self.queue.next_at().is_some_and(|at| at <= end) {
-            let Some((at, event)) = self.queue.pop() else { break };
+            let Some((at, number, event)) = self.queue.pop() else { break };
             self.now = self.now.max(at);
-            self.happen(event);
+            self.happen(number, event);
         }
         self.now = self.now.max(end);
     }
@@ -108,11 +108,11 @@ impl World {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, number: u64, event: Event) {
         if let Some(board) = self.board_of(&event)
             && self.boards[board].paused_until > self.now
         {
-            return self.queue.push(self.boards[board].paused_until, event);
+            return self.queue.put_off(self.boards[board].paused_until, number, event);
         }
         match event {
             Event::Start { board, life } => self.start(board, life),
