@@ -24,7 +24,7 @@ use super::{
     Completion, Duties, Engine, NewTopic, ProducerIds, Proposals, ProposeError, Sweep, TopicCommands, Txn, TxnResult,
     Znodes,
 };
-use crate::broker::replication::ReplicationConfig;
+use crate::broker::replication::{ReplicationConfig, WishAnswer};
 use crate::broker::{Answer, Broker, BrokerLimits};
 use crate::config::{CleanupPolicy, Config, TopicToCreate};
 use crate::coordinator::cluster::Endpoint;
@@ -277,7 +277,14 @@ impl Engine {
                 }
                 self.want_producer_ids(now);
             }
-            Some(Purpose::State(key, version)) => self.broker.wish_answered(key, version, is_success),
+            Some(Purpose::State(key, version)) => {
+                let answer = match &result {
+                    Ok(_) if is_success => WishAnswer::Granted,
+                    Ok(_) => WishAnswer::Refused,
+                    Err(_) => WishAnswer::Unknown,
+                };
+                self.broker.wish_answered(key, version, answer);
+            }
             Some(Purpose::Duty) => {
                 self.duties.done(now, is_success);
                 self.duties_wanted = true;

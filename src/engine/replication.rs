@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::groups::own;
 use super::proposals::Purpose;
 use super::{Engine, PartitionKey};
+use crate::broker::replication::WishAnswer;
 use crate::coordinator::builders::{self, NewState};
 use crate::effect::{Channel, Effect, Effects};
 use crate::types::{Instant, Now, PartitionIndex};
@@ -46,7 +47,7 @@ impl Engine {
             let txn = builders::alter_partition(cluster, &view.topic, view.index, &new);
             let is_begun = txn.is_some_and(|txn| self.begin_proposal(now, &txn, Purpose::State(key, new.version)));
             if !is_begun {
-                self.broker.wish_answered(key, new.version, false);
+                self.broker.wish_answered(key, new.version, WishAnswer::Refused);
             }
         }
         if self.broker.wants_producer_id() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tern::broker::replication::ReplicationConfig;
+use tern::broker::replication::{ReplicationConfig, WishAnswer};
 use tern::broker::{Acks, Answer, Broker, BrokerLimits, Door, PartitionKey, ReadError, Waiter};
 use tern::config::{Config, MemoryConfig};
 use tern::coordinator::PartitionState;
@@ -206,7 +206,12 @@ impl World {
             self.spoils += wish.raises_epoch as u32;
             let is_heard = node.is_connected && !self.rng.one_in(5);
             let is_granted = is_heard && self.controller.grant(partition, &wish);
-            broker.wish_answered(wish.partition, wish.version, is_granted);
+            let answer = match is_granted {
+                true => WishAnswer::Granted,
+                false if is_heard => WishAnswer::Refused,
+                false => WishAnswer::Unknown, // as far as the board can tell
+            };
+            broker.wish_answered(wish.partition, wish.version, answer);
         }
         for effect in fx.take() {
             match effect {

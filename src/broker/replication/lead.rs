@@ -1,7 +1,7 @@
 //! The leader's side: answering fetches, counting disks, wishing changes of the ISR.
 
 use super::followers::{Asked, Fetching};
-use super::{At, Message, Pending, REPLICA_READ_BYTES, ROOM_MS, StateWish, Told};
+use super::{At, Message, Pending, REPLICA_READ_BYTES, ROOM_MS, StateWish, Told, WishAnswer};
 use crate::broker::fetch::{For, Lookup};
 use crate::broker::partition::{LogState, Partition};
 use crate::broker::{Broker, PartitionKey};
@@ -140,14 +140,27 @@ impl Broker {
         None
     }
 
-    /// What became of a wish; when it was refused, it is looked at again with the next lag.
-    pub fn wish_answered(&mut self, key: PartitionKey, version: i32, is_success: bool) {
-        if let Some(replicated) = self.partitions.get_mut(key).and_then(|partition| partition.replicated.as_deref_mut())
-            && !is_success
-        {
-            replicated.pending.take_if(|pending| pending.version == version);
-            self.repair_refused(key);
+    /// What became of a wish; when it was refused, it is looked at again with the next lag. Whom a wish of unknown end would
+    /// have added goes on being counted until the state has another version: it may have been granted, and whoever it
+    /// took in may be elected.
+    pub fn wish_answered(&mut self, key: PartitionKey, version: i32, answer: WishAnswer) {
+        let partition = self.partitions.get_mut(key);
+        let Some(replicated) = partition.and_then(|partition| partition.replicated.as_deref_mut()) else { return };
+        if answer == WishAnswer::Granted {
+            return; // the tree tells
         }
+        let ended = replicated.pending.take_if(|pending| pending.version == version);
+        if answer == WishAnswer::Unknown
+            && let Some(ended) = ended
+        {
+            let doubtful = replicated.doubtful.get_or_insert(Pending { version, added: Replicas::default() });
+            for node in ended.added {
+                if !doubtful.added.contains(&node) {
+                    let _ = doubtful.added.push(node); // never full: replicas of one partition
+                }
+            }
+        }
+        self.repair_refused(key);
     }
 
     /// Tells followers marks that they have not heard of with any batches.

@@ -127,6 +127,8 @@ pub(super) struct Replicated {
     pub is_spoiled: bool,
     /// A change that was proposed and not seen applied yet.
     pub pending: Option<Pending>,
+    /// Changes of this version that were proposed, and whose end nobody knows.
+    pub doubtful: Option<Pending>,
     pub is_wishing: bool,
     /// Live subscribers were told everything below.
     pub tail_from: Offset,
@@ -147,6 +149,17 @@ pub(super) enum Following {
     Cutting,
     /// Waits in `Replication::paused`.
     Paused,
+}
+
+/// What became of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WishAnswer {
+    /// The state is what was wished.
+    Granted,
+    /// It is not, and will not be.
+    Refused,
+    /// One or the other.
+    Unknown,
 }
 
 /// A change of the ISR under way.
@@ -230,6 +243,7 @@ impl Replicated {
             told_followers: Told::default(),
             is_spoiled: false,
             pending: None,
+            doubtful: None,
             is_wishing: false,
             tail_from: Offset(0),
             is_tail_read: false,
@@ -238,7 +252,8 @@ impl Replicated {
 
     /// The replicas whose disks an acknowledgement asks for.
     pub fn counted<'a>(&'a self, isr: &'a Replicas) -> impl Iterator<Item = NodeId> + 'a {
-        let added = self.pending.iter().flat_map(|pending| pending.added.iter());
+        let changes = self.pending.iter().chain(&self.doubtful);
+        let added = changes.flat_map(|change| change.added.iter());
         isr.iter().chain(added).copied()
     }
 }

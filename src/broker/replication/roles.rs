@@ -70,6 +70,7 @@ impl Broker {
         let enough = partition.has_enough_in_sync();
         let replicated = partition.replicated.get_or_insert_with(|| Box::new(Replicated::new(state)));
         replicated.pending.take_if(|pending| pending.version != state.version);
+        replicated.doubtful.take_if(|doubtful| doubtful.version != state.version);
         replicated.version = state.version;
         replicated.replicas = state.replicas.clone();
         let is_new = is_first || replicated.leader != state.leader || replicated.epoch != epoch;
