@@ -1,12 +1,15 @@
 """A real node in a directory of its own, on free ports of the loopback."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import time
 
 BINARY = os.environ.get("TERN_BINARY", "target/release/tern")
+# How long a node may take to open its doors, on a machine that does other work.
+READY_SECONDS = 60
 
 
 class Node:
@@ -32,9 +35,15 @@ class Node:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         if not expect_ready:
             return
-        line = self.process.stdout.readline()
-        assert line.startswith("ready "), f"no ready line but {line!r}; it said: {self.diagnostics()[-2000:]}"
+        self.ready()
+
+    def ready(self):
+        """Waits until its doors are open, and learns where they are."""
+        speaks, _, _ = select.select([self.process.stdout], [], [], READY_SECONDS)
+        line = self.process.stdout.readline() if speaks else None
+        assert line and line.startswith("ready "), f"no ready line but {line!r}; it said: {self.diagnostics()[-3000:]}"
         self.ports = dict(pair.split("=", 1) for pair in line.split()[1:])
+        return self
 
     def places(self):
         """Where its files lie and where it listens."""

@@ -32,12 +32,6 @@ class Member(Node):
     def start(self, expect_ready=False):
         super().start(expect_ready=False)
 
-    def ready(self):
-        line = self.process.stdout.readline()
-        assert line.startswith("ready "), f"no ready line but {line!r}; it said: {self.diagnostics()[-3000:]}"
-        self.ports = dict(pair.split("=", 1) for pair in line.split()[1:])
-        return self
-
     def lose_disk(self):
         for name in ("coordinator", "topics"):
             shutil.rmtree(os.path.join(self.directory, name))

@@ -29,6 +29,7 @@ WIRE = ["broker.session.timeout.ms=1500", "replica.lag.time.max.ms=3000", "min.i
         "mqtt.map.0=sensors/# -> sensors key={1}"]
 # Those that leave a board out, when they last longer than its session.
 MUST_BE_FELT = [faults.killed, faults.paused, faults.unplugged, faults.mute]
+MINUTES = float(os.environ.get("TERN_ENSEMBLE_MINUTES", 0))
 
 
 @pytest.fixture
@@ -50,15 +51,15 @@ def running(directory, tick_ms, *settings):
     assert "panicked" not in said, said[-5000:]
 
 
-def schedule(seed, minutes):
+def schedule(seed):
     """What happens, to whom, for how long: every kind of fault once, then as many more as the minutes take."""
     chance = random.Random(seed)
     began = time.monotonic()
     kinds = list(faults.ALL)
     chance.shuffle(kinds)
-    while kinds or time.monotonic() - began < minutes * 60:
+    while kinds or time.monotonic() - began < MINUTES * 60:
         kind = kinds.pop() if kinds else chance.choice(faults.ALL)
-        yield kind, chance.choice(["leader", "follower", "any"]), chance.uniform(3, 5 if minutes == 0 else 10), chance
+        yield kind, chance.choice(["leader", "follower", "any"]), chance.uniform(3, 5 if MINUTES == 0 else 10), chance
 
 
 def choose(boards, who, chance):
@@ -67,17 +68,17 @@ def choose(boards, who, chance):
     return {"leader": leader, "follower": chance.choice(others), "any": chance.choice(list(boards.members))}[who]
 
 
+@pytest.mark.timeout(600 + 60 * MINUTES)
 def test_a_schedule_of_faults(boards, capsys):
     """Nothing acknowledged is lost, doubled or out of order, whatever happens to one board or to all of them."""
     seed = int(os.environ.get("TERN_ENSEMBLE_SEED", random.randrange(1 << 32)))
-    minutes = float(os.environ.get("TERN_ENSEMBLE_MINUTES", 0))
-    say(capsys, f"TERN_ENSEMBLE_SEED={seed} TERN_ENSEMBLE_MINUTES={minutes:g}")
+    say(capsys, f"TERN_ENSEMBLE_SEED={seed} TERN_ENSEMBLE_MINUTES={MINUTES:g}")
     history = History()
     clients = workload.start_all(boards, history, seed)
     assert eventually(lambda: history.counts["commits"] and history.counts["published"], 60), (history.counts, history.broken)
     boards.wait_whole(boards.topics)
     done, felt, healing, began = {}, 0, 0, time.monotonic()
-    for kind, who, seconds, chance in schedule(seed, minutes):
+    for kind, who, seconds, chance in schedule(seed):
         victim = choose(boards, who, chance)
         say(capsys, f"{time.monotonic() - began:7.1f} s: board {victim} ({who}): {kind.__doc__}")
         with kind(boards, victim, chance):
