@@ -25,7 +25,8 @@ fn settle(cluster: &Cluster, state: &mut PartitionState, placed: (Replicas, Repl
             None => return false,
         },
     };
-    state.leader_epoch.0 += (state.leader != Some(leader)) as i32;
+    let somebody_goes = state.replicas.iter().any(|id| !placed.0.contains(id));
+    state.leader_epoch.0 += (somebody_goes || state.leader != Some(leader)) as i32;
     (state.leader, state.isr) = (Some(leader), isr);
     (state.replicas, state.adding, state.removing) = placed;
     true

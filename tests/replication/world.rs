@@ -206,10 +206,10 @@ impl World {
             self.spoils += wish.raises_epoch as u32;
             let is_heard = node.is_connected && !self.rng.one_in(5);
             let is_granted = is_heard && self.controller.grant(partition, &wish);
-            let answer = match is_granted {
-                true => WishAnswer::Granted,
-                false if is_heard => WishAnswer::Refused,
-                false => WishAnswer::Unknown, // as far as the board can tell
+            let answer = match (is_granted, self.rng.one_in(3)) {
+                (_, true) => WishAnswer::Unknown, // the answer is lost, or nobody ever decided
+                (true, false) => WishAnswer::Granted,
+                (false, false) => WishAnswer::Refused,
             };
             broker.wish_answered(wish.partition, wish.version, answer);
         }
@@ -485,7 +485,8 @@ impl World {
             4 => self.nodes[which].disk.calls_until_power_cut = Some(self.rng.below(60)),
             5..=6 => self.nodes[which].is_connected = false,
             7..=10 => self.nodes[which].is_connected = true,
-            11 => {
+            // A node that finds its disk full when it opens its logs does not start; that is not asked here.
+            11 if self.nodes[which].broker.as_ref().is_some_and(Broker::is_ready) => {
                 let used = self.nodes[which].disk.used_bytes();
                 self.nodes[which].disk.capacity_bytes = Some(used + self.rng.below(2000));
             }

@@ -13,8 +13,9 @@
 //! state. A board copies because it is a replica, and deletes because it is none any more.
 //!
 //! Invariants: no step makes a replica the leader that is not in sync, nor leaves an ISR empty: a move that would waits,
-//! or is refused. A leader that goes is replaced in the same transaction, with a new leader epoch. Each transaction asks
-//! for the versions that it was made for.
+//! or is refused. A leader that goes is replaced in the same transaction. Where a replica goes the leader epoch rises: it
+//! deletes what it has once it learns of that, perhaps after it was made a replica again, so that nothing it says before
+//! may count after. Each transaction asks for the versions that it was made for.
 
 use std::collections::BTreeMap;
 
@@ -160,23 +161,20 @@ fn placed(cluster: &Cluster, state: &PartitionState, wish: &Move) -> Result<Plac
     }
 }
 
-/// Leader and ISR among the replicas of `placed`; `None` in it when they stay as they are.
+/// Leader and ISR among the replicas of `placed`.
 fn settled(
     cluster: &Cluster,
     state: &PartitionState,
     placed: &Placed,
-) -> Result<Option<(Option<NodeId>, Replicas)>, MoveError> {
+) -> Result<(Option<NodeId>, Replicas), MoveError> {
     let isr: Replicas = state.isr.iter().filter(|id| placed.replicas.contains(id)).copied().collect();
     let stays = state.leader.is_none_or(|leader| isr.contains(&leader));
-    if isr.len() == state.isr.len() && stays {
-        return Ok(None);
-    }
-    if stays && !isr.is_empty() {
-        return Ok(Some((state.leader, isr)));
+    if stays && (!isr.is_empty() || state.isr.is_empty()) {
+        return Ok((state.leader, isr));
     }
     let is_ready = |id: &&NodeId| isr.contains(id) && cluster.brokers.contains_key(id);
     match placed.replicas.iter().find(is_ready) {
-        Some(&leader) => Ok(Some((Some(leader), isr))),
+        Some(&leader) => Ok((Some(leader), isr)),
         None => Err(MoveError::InvalidAssignment(
             "none of the remaining replicas is alive and in sync, so that none of them could lead".to_string(),
         )),
@@ -194,15 +192,14 @@ fn place(cluster: &Cluster, topic: &Topic, changed: &BTreeMap<PartitionIndex, Pl
     for (index, placed) in changed {
         let state = after.partitions.get_mut(usize::try_from(index.0).ok()?)?;
         let path = format!("{base}/partitions/{}/state", index.0);
-        match settled(cluster, state, placed).ok()? {
-            Some((leader, isr)) => {
-                let epoch = state.leader_epoch.0.saturating_add((leader != state.leader) as i32);
-                let data = json::state(leader, LeaderEpoch(epoch), &isr, cluster.controller_epoch);
-                states.push(set_data(path, data, state.version));
-            }
+        let (leader, isr) = settled(cluster, state, placed).ok()?;
+        let somebody_goes = state.replicas.iter().any(|id| !placed.replicas.contains(id));
+        if state.version >= 0 && somebody_goes {
+            let epoch = LeaderEpoch(state.leader_epoch.0.saturating_add(1));
+            states.push(set_data(path, json::state(leader, epoch, &isr, cluster.controller_epoch), state.version));
+        } else if state.version >= 0 {
             // What was seen in the ISR must still be there.
-            None if state.version >= 0 => states.push(Op::Check { path, version: state.version }),
-            None => {}
+            states.push(Op::Check { path, version: state.version });
         }
         let Placed { replicas, adding, removing } = placed.clone();
         (state.replicas, state.adding, state.removing) = (replicas, adding, removing);
