@@ -230,6 +230,7 @@ mod tests {
     use crate::effect::Effect;
     use crate::engine::cluster::{Broker, Controller, Endpoint, Topic};
     use crate::engine::{Cluster, PartitionState, PartitionView};
+    use crate::limits::GROUP_SERIES_ROWS_MAX;
     use crate::types::{LeaderEpoch, NodeId, Offset, PartitionIndex, SessionId, TopicId, Zxid};
 
     fn cluster() -> Cluster {
@@ -274,6 +275,11 @@ mod tests {
     }
 
     fn rendered(path: &str) -> String {
+        rendered_with(path, 2)
+    }
+
+    /// A page of a node that coordinates one group, which has committed in so many partitions.
+    fn rendered_with(path: &str, committed_partitions: i32) -> String {
         let (table, _) = Table::new(&Config::default()).unwrap();
         let partition = |topic: &str, index: PartitionIndex| {
             Some(PartitionView {
@@ -302,8 +308,9 @@ mod tests {
             groups: &|take| {
                 let committed = |each: &mut dyn FnMut(&str, PartitionIndex, Offset)| {
                     each("gone", PartitionIndex(0), Offset(7));
-                    each("sensors", PartitionIndex(0), Offset(40));
-                    each("sensors", PartitionIndex(1), Offset(41));
+                    for index in 0..committed_partitions {
+                        each("sensors", PartitionIndex(index), Offset(40 + index as i64));
+                    }
                 };
                 take(&GroupView { name: "read\"ers", members: 2, committed: &committed });
             },
@@ -336,6 +343,17 @@ mod tests {
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
         }
+    }
+
+    /// However much is committed, the page has a bounded number of rows about it, and says how many it left out.
+    #[test]
+    fn group_rows_are_bounded() {
+        let page = rendered_with("/metrics", GROUP_SERIES_ROWS_MAX as i32 + 7);
+        let rows = |series: &str| page.lines().filter(|line| line.starts_with(series)).count();
+        assert_eq!(rows("kafka_consumergroup_current_offset{"), GROUP_SERIES_ROWS_MAX);
+        assert_eq!(rows("kafka_consumergroup_lag{"), GROUP_SERIES_ROWS_MAX);
+        assert_eq!(rows("kafka_consumergroup_lag_sum{"), 1);
+        assert!(page.lines().any(|line| line == "tern_group_rows_left_out 14"), "{page}");
     }
 
     /// Every line is a comment or `name{labels} number`, and each name has its type once, before its values.

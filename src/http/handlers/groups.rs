@@ -1,12 +1,14 @@
 //! The part of `/metrics` about consumer groups, under kafka_exporter's names.
 //!
 //! Each node tells of the groups that it coordinates, so that a group stands on one page of an ensemble. Lag is known where
-//! this node has a copy of the partition, and left out elsewhere.
+//! this node has a copy of the partition, and left out elsewhere. A series has at most `GROUP_SERIES_ROWS_MAX` rows, the
+//! first by name, so that the page always finds memory; `tern_group_rows_left_out` counts the others.
 
-use std::fmt::{Result, Write};
+use std::fmt::{Arguments, Result, Write};
 
 use super::super::view::{GroupView, View};
 use super::metrics::head;
+use crate::limits::GROUP_SERIES_ROWS_MAX;
 use crate::types::{Offset, PartitionIndex};
 
 /// What a line tells of a committed offset, given how much of the partition is committed here; `None` leaves it out.
@@ -24,35 +26,68 @@ const NUMBERS: [(&str, &str, Pick); 2] = [
 /// Writes all of it.
 pub(super) fn render(view: &View<'_>, out: &mut dyn Write) -> Result {
     head(out, "kafka_consumergroup_members", "gauge", "Amount of members in a consumer group")?;
-    let members = |group: &GroupView<'_>, out: &mut dyn Write| {
-        writeln!(out, "kafka_consumergroup_members{{consumergroup=\"{}\"}} {}", Label(group.name), group.members)
-    };
-    each(view, out, &members)?;
+    let mut rows = Rows::new(out);
+    each(view, &mut |group| {
+        rows.add(format_args!(
+            "kafka_consumergroup_members{{consumergroup=\"{}\"}} {}",
+            Label(group.name),
+            group.members
+        ))
+    })?;
+    let mut left_out = rows.left_out;
     for (name, help, pick) in NUMBERS {
         write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n")?;
-        each(view, out, &|group, out| {
+        let mut rows = Rows::new(out);
+        each(view, &mut |group| {
             per_partition(view, group, pick, &mut |topic, PartitionIndex(index), number| {
-                let group = Label(group.name);
-                writeln!(out, "{name}{{consumergroup=\"{group}\",partition=\"{index}\",topic=\"{topic}\"}} {number}")
+                let labels =
+                    format_args!("consumergroup=\"{}\",partition=\"{index}\",topic=\"{topic}\"", Label(group.name));
+                rows.add(format_args!("{name}{{{labels}}} {number}"))
             })
         })?;
+        left_out += rows.left_out;
         write!(out, "# HELP {name}_sum {help}, all partitions\n# TYPE {name}_sum gauge\n")?;
-        each(view, out, &|group, out| {
+        let mut rows = Rows::new(out);
+        each(view, &mut |group| {
             per_topic(view, group, pick, &mut |topic, sum| {
-                let group = Label(group.name);
-                writeln!(out, "{name}_sum{{consumergroup=\"{group}\",topic=\"{topic}\"}} {sum}")
+                let labels = format_args!("consumergroup=\"{}\",topic=\"{topic}\"", Label(group.name));
+                rows.add(format_args!("{name}_sum{{{labels}}} {sum}"))
             })
         })?;
+        left_out += rows.left_out;
     }
-    Ok(())
+    head(out, "tern_group_rows_left_out", "gauge", "Rows about consumer groups for which this page has no room")?;
+    writeln!(out, "tern_group_rows_left_out {left_out}")
+}
+
+/// The rows of one series.
+struct Rows<'a> {
+    out: &'a mut dyn Write,
+    written: usize,
+    left_out: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(out: &'a mut dyn Write) -> Rows<'a> {
+        Rows { out, written: 0, left_out: 0 }
+    }
+
+    fn add(&mut self, row: Arguments<'_>) -> Result {
+        if self.written == GROUP_SERIES_ROWS_MAX {
+            self.left_out += 1;
+            return Ok(());
+        }
+        self.written += 1;
+        writeln!(self.out, "{row}")
+    }
 }
 
 /// Does something for each group until it fails.
-fn each(view: &View<'_>, out: &mut dyn Write, then: &dyn Fn(&GroupView<'_>, &mut dyn Write) -> Result) -> Result {
+fn each(view: &View<'_>, then: &mut dyn FnMut(&GroupView<'_>) -> Result) -> Result {
     let mut result = Ok(());
     (view.groups)(&mut |group| {
         if result.is_ok() {
-            result = then(group, out);
+            result = then(group);
         }
     });
     result
