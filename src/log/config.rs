@@ -135,7 +135,8 @@ impl LogsConfig {
             checkpoint_dir: None,
             journal_half_bytes: 8 << 20,
             reserve_bytes: 4 << 20,
-            scan_bytes: 4 << 20,
+            // Less than a second of a card's reading; moved more often, its half a dozen syncs would be felt by writers.
+            scan_bytes: 16 << 20,
             scan_total_bytes: 256 << 20,
             linger: true,
             clock_floor,
@@ -151,6 +152,7 @@ impl LogsConfig {
             checkpoint_dir: Some(dir),
             journal_half_bytes: 0,
             reserve_bytes: 0,
+            scan_bytes: 4 << 20,
             linger: false,
             ..LogsConfig::topics(clock_floor)
         }

@@ -3,10 +3,10 @@
 //! A sync takes 6 ms and the time of the bytes that were written to its file since the last one, every 500th 400 ms
 //! more; a cold read takes the time of its bytes. "Cold" is what this process has neither written nor read before. The
 //! device is held meanwhile: a sync of one lane delays the syncs and cold reads of the others, as a card does, and no
-//! write, which the page cache takes.
+//! write, which the page cache takes. Who comes first is served first.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 const SYNC: Duration = Duration::from_millis(6);
@@ -22,12 +22,16 @@ pub struct Card {
     /// It never stalls.
     is_steady: bool,
     device: Mutex<Device>,
+    was_served: Condvar,
     cache: Mutex<HashMap<String, Cached>>,
 }
 
 #[derive(Debug, Default)]
 struct Device {
     syncs: u64,
+    /// How many have come, and how many of them are done.
+    came: u64,
+    served: u64,
 }
 
 #[derive(Debug, Default)]
@@ -57,21 +61,35 @@ impl Card {
         let cold = chunks(position, bytes).filter(|&chunk| warm.insert(chunk)).count();
         drop(cache);
         if cold > 0 {
-            let _device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-            std::thread::sleep(transfer(cold as u64 * READ_BYTES));
+            self.hold(|_| transfer(cold as u64 * READ_BYTES));
         }
     }
 
     /// A sync of one file, or of a directory.
     pub fn sync(&self, key: Option<&str>) {
+        self.hold(|device| {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let dirty =
+                key.and_then(|key| cache.get_mut(key)).map_or(0, |cached| std::mem::take(&mut cached.dirty_bytes));
+            device.syncs += 1;
+            let stalls = !self.is_steady && device.syncs.is_multiple_of(STALL_EVERY_SYNCS);
+            SYNC + transfer(dirty) + if stalls { STALL } else { Duration::ZERO }
+        });
+    }
+
+    /// Waits for its turn, then holds the device for as long as `work` says.
+    fn hold(&self, work: impl FnOnce(&mut Device) -> Duration) {
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let dirty = key.and_then(|key| cache.get_mut(key)).map_or(0, |cached| std::mem::take(&mut cached.dirty_bytes));
-        drop(cache);
-        device.syncs += 1;
-        let stalls = !self.is_steady && device.syncs.is_multiple_of(STALL_EVERY_SYNCS);
-        let stall = if stalls { STALL } else { Duration::ZERO };
-        std::thread::sleep(SYNC + transfer(dirty) + stall);
+        let turn = device.came;
+        device.came += 1;
+        while device.served != turn {
+            device = self.was_served.wait(device).unwrap_or_else(PoisonError::into_inner);
+        }
+        let time = work(&mut device);
+        drop(device);
+        std::thread::sleep(time);
+        self.device.lock().unwrap_or_else(PoisonError::into_inner).served += 1;
+        self.was_served.notify_all();
     }
 
     /// Removed or emptied files have nothing to be written, and nothing warm.
