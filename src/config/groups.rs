@@ -11,6 +11,7 @@ pub(super) fn read_groups(values: &mut Values<'_>, memory: &MemoryConfig) -> Gro
         offsets_partitions: partitions(values, "offsets.topic.num.partitions", memory),
         offsets_replication_factor: values.int("offsets.topic.replication.factor") as u16,
         offsets_segment_bytes: values.int("offsets.topic.segment.bytes") as u64,
+        offsets_commit_timeout_ms: values.int("offsets.commit.timeout.ms") as u64,
         offsets_retention_ms: values.int("offsets.retention.minutes").saturating_mul(super::build::MINUTE_MS) as u64,
         offset_metadata_bytes_max: values.int("offset.metadata.max.bytes") as usize,
         initial_rebalance_delay_ms: values.int("group.initial.rebalance.delay.ms") as u64,

@@ -324,6 +324,8 @@ pub struct GroupConfig {
     pub offsets_replication_factor: u16,
     /// `offsets.topic.segment.bytes`.
     pub offsets_segment_bytes: u64,
+    /// `offsets.commit.timeout.ms`.
+    pub offsets_commit_timeout_ms: u64,
     /// `offsets.retention.minutes`, in milliseconds.
     pub offsets_retention_ms: u64,
     /// `offset.metadata.max.bytes`.

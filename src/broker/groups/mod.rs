@@ -295,6 +295,10 @@ impl Groups {
                 self.sweep(number);
             }
         }
+        while let Some(waiter) = self.cx.stores.expired(now.mono) {
+            // Perhaps this coordinator hears nobody any more: the client looks for another.
+            self.cx.answer(waiter, GroupAnswer::Stored(Err(GroupError::Unavailable)));
+        }
         if self.check_expiry_at.is_some_and(|at| now.mono >= at) {
             self.check_expiry_at = Some(now.mono.plus_millis(self.cx.config.offsets_retention_check_ms));
             self.expire_offsets(now);
@@ -303,7 +307,7 @@ impl Groups {
 
     /// When `on_time` should be called.
     pub fn next_deadline(&mut self) -> Option<Instant> {
-        [self.cx.timers.next(), self.check_expiry_at].into_iter().flatten().min()
+        [self.cx.timers.next(), self.cx.stores.next_deadline(), self.check_expiry_at].into_iter().flatten().min()
     }
 
     /// Finds a group, or makes one when the account allows.

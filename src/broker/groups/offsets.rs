@@ -12,7 +12,7 @@ use super::{Context, Group, GroupAnswer, GroupError, GroupRecord, Groups, Member
 use crate::broker::Waiter;
 use crate::limits::GROUP_NAME_BYTES_MAX;
 use crate::memory::Grant;
-use crate::types::{LeaderEpoch, Now, Offset, PartitionIndex, Timestamp};
+use crate::types::{Instant, LeaderEpoch, Now, Offset, PartitionIndex, Timestamp};
 
 /// What an offset takes besides its note, its share of the topic's name and of a half-full map included.
 const OFFSET_BYTES: usize = 160;
@@ -61,7 +61,9 @@ pub struct Offsets {
 pub(super) struct CommitUnderWay {
     pub group: u32,
     pub offsets: Vec<(Arc<str>, PartitionIndex, Committed)>,
-    pub waiter: Waiter,
+    /// The client, until it has waited for too long.
+    pub waiter: Option<Waiter>,
+    pub deadline: Instant,
     pub held: Grant,
 }
 
@@ -203,14 +205,15 @@ impl Groups {
         };
         let records = offsets.iter().map(record).collect();
         group.commits_under_way += 1;
-        let store = Store::Commit(CommitUnderWay { group: group.number, offsets, waiter, held });
-        self.cx.append(group.partition, records, store);
+        let deadline = now.mono.plus_millis(self.cx.config.offsets_commit_timeout_ms);
+        let commit = CommitUnderWay { group: group.number, offsets, waiter: Some(waiter), deadline, held };
+        self.cx.append(group.partition, records, Store::Commit(commit));
         Ok(())
     }
 
     /// The records of a commit are in the log, or not.
     pub(super) fn commit_stored(&mut self, commit: CommitUnderWay, result: Result<(), GroupError>) {
-        let CommitUnderWay { group: number, offsets, waiter, mut held } = commit;
+        let CommitUnderWay { group: number, offsets, waiter, mut held, .. } = commit;
         if let Some(group) = super::group_of(&mut self.by_name, &self.names, number) {
             group.commits_under_way = group.commits_under_way.saturating_sub(1);
             if result.is_ok() {
@@ -221,7 +224,9 @@ impl Groups {
             }
         }
         self.sweep(number);
-        self.cx.answer(waiter, GroupAnswer::Stored(result));
+        if let Some(waiter) = waiter {
+            self.cx.answer(waiter, GroupAnswer::Stored(result));
+        }
     }
 
     /// Forgets offsets; one result each. `Ok`: `GroupAnswer::Stored` follows for those that are refused for nothing.

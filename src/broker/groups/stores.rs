@@ -2,7 +2,7 @@
 //!
 //! Invariant: each token is ended once; what is held for records under way is granted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::offsets::CommitUnderWay;
 use super::{Context, Group, GroupAnswer, GroupError, Groups, JoinRefusal, State, group_of};
 use crate::broker::Waiter;
 use crate::memory::Grant;
-use crate::types::{Now, PartitionIndex};
+use crate::types::{Instant, Now, PartitionIndex};
 
 /// What a leader's assignor has made.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub(super) enum Store {
 #[derive(Debug, Default)]
 pub(super) struct Stores {
     by_token: BTreeMap<u32, (PartitionIndex, Store)>,
+    /// Commits whose clients still wait, the oldest first.
+    waiting: BTreeSet<u32>,
     last_token: u32,
 }
 
@@ -62,13 +64,34 @@ impl Stores {
     /// A token for records that go to `partition`.
     pub fn begin(&mut self, partition: PartitionIndex, store: Store) -> u32 {
         self.last_token = self.last_token.wrapping_add(1);
+        if matches!(store, Store::Commit(_)) {
+            self.waiting.insert(self.last_token);
+        }
         self.by_token.insert(self.last_token, (partition, store));
         self.last_token
     }
 
     /// Takes what waits for the token.
     pub fn end(&mut self, token: u32) -> Option<Store> {
+        self.waiting.remove(&token);
         self.by_token.remove(&token).map(|(_, store)| store)
+    }
+
+    /// When the first client has waited for long enough.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match self.by_token.get(self.waiting.first()?) {
+            Some((_, Store::Commit(commit))) => Some(commit.deadline),
+            _ => None, // each of them is a commit
+        }
+    }
+
+    /// A client that has waited for long enough. Its commit stays under way: it may have been copied.
+    pub fn expired(&mut self, now: Instant) -> Option<Waiter> {
+        self.next_deadline().filter(|deadline| *deadline <= now)?;
+        match self.by_token.get_mut(&self.waiting.pop_first()?) {
+            Some((_, Store::Commit(commit))) => commit.waiter.take(),
+            _ => None,
+        }
     }
 
     /// Commits under way.

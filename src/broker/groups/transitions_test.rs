@@ -390,6 +390,23 @@ fn unload() {
     assert_eq!((f.account.used_bytes(), f.groups.iter().count()), (0, 0));
 }
 
+/// A commit that is not copied in time is answered, so that its client looks for another coordinator; what comes of it after
+/// all still counts.
+#[test]
+fn commit_times_out() {
+    let mut f = Fixture::new();
+    let waiter = f.waiter();
+    let from = MemberOf { group: "g", member: "", instance: None, generation: -1 };
+    f.groups.commit(f.now(), PLACE, &from, &[to_commit(7)], waiter).unwrap();
+    f.pass(f.groups.cx.config.offsets_commit_timeout_ms - 1);
+    assert_eq!(f.answers.remove(&waiter.slot.0), None);
+    f.pass(1);
+    assert_eq!(f.answers.remove(&waiter.slot.0), Some(GroupAnswer::Stored(Err(GroupError::Unavailable))));
+    assert_eq!((f.groups.cx.stores.next_deadline(), f.committed("g")), (None, None));
+    f.store();
+    assert_eq!((f.committed("g"), f.answers.len()), (Some(7), 0));
+}
+
 /// Offsets are forgotten one by one or with their group, only where nobody reads, also those on their way.
 #[test]
 fn deletion() {

@@ -73,7 +73,6 @@ pub(super) const KEYS: &[Key] = &[
     no("delete.records.purgatory.purge.interval.requests", MEMORY),
     no("producer.id.expiration.check.interval.ms", "expiry needs no timer of its own"),
     no("offsets.load.buffer.size", MEMORY),
-    no("offsets.commit.timeout.ms", "a commit waits as long as its client does"),
     no("offsets.commit.required.acks", "a commit is always on disk on every replica in sync"),
     no("offsets.topic.compression.codec", RECEIVED),
     no("group.consumer.*", GROUPS),

@@ -241,6 +241,12 @@ pub(super) const KEYS: &[Key] = &[
         "copies of __consumer_offsets, at most one a board",
     ),
     key("offsets.topic.segment.bytes", BYTES, "104857600", "a segment's size of __consumer_offsets"),
+    key(
+        "offsets.commit.timeout.ms",
+        COUNT,
+        "5000",
+        "how long a commit waits for its copies; then the client looks elsewhere",
+    ),
     key("offsets.retention.minutes", COUNT, "10080", "how long an empty group's offsets stay"),
     key("offsets.retention.check.interval.ms", POSITIVE, "600000", "how often expired offsets are looked for"),
     key("offset.metadata.max.bytes", Kind::Int { min: 0, max: 65_536 }, "4096", "the longest note beside an offset"),
