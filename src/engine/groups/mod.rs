@@ -159,7 +159,8 @@ impl Engine {
         }
     }
 
-    /// The node that coordinates a group. This one does not name itself while another may have taken its place.
+    /// The node that coordinates a group. When another may have taken this one's place, it names the one that most likely
+    /// has: a client that is connected to nobody else asks here again and again.
     pub fn coordinator(&self, group: &str) -> Result<NodeId, GroupError> {
         let topic = self.view().topic(OFFSETS_TOPIC).ok_or(GroupError::Unavailable)?;
         let count = i32::try_from(topic.partitions.len()).ok().filter(|count| *count > 0);
@@ -168,7 +169,10 @@ impl Engine {
         let leader = state.leader.ok_or(GroupError::Unavailable)?;
         let key = self.partition(OFFSETS_TOPIC, PartitionIndex(index)).filter(|_| leader == self.node_id());
         match key {
-            Some(key) if self.broker.is_cut_off(key) => Err(GroupError::Unavailable),
+            Some(key) if self.broker.is_cut_off(key) => {
+                let mut next = state.replicas.iter().filter(|id| **id != leader && state.isr.contains(id));
+                next.next().copied().ok_or(GroupError::Unavailable)
+            }
             _ => Ok(leader),
         }
     }
