@@ -62,34 +62,29 @@ def unplugged(boards, number, _chance):
 
 
 @contextlib.contextmanager
+def losing(boards, ways):
+    """Nothing arrives of what one board of each pair sends to the other."""
+    for sender, receiver in ways:
+        boards.network.lose(sender, receiver)
+    yield
+    for sender, receiver in ways:
+        boards.network.deliver(sender, receiver)
+
+
 def parted(boards, number, chance):
     """Two boards do not reach each other; both reach the third, and clients reach all."""
     other = chance.choice(others(boards, number))
-    boards.network.lose(number, other)
-    boards.network.lose(other, number)
-    yield
-    boards.network.deliver(number, other)
-    boards.network.deliver(other, number)
+    return losing(boards, [(number, other), (other, number)])
 
 
-@contextlib.contextmanager
 def mute(boards, number, _chance):
     """Nothing that the board sends to the others arrives; it hears them, and clients hear it."""
-    for other in others(boards, number):
-        boards.network.lose(number, other)
-    yield
-    for other in others(boards, number):
-        boards.network.deliver(number, other)
+    return losing(boards, [(number, other) for other in others(boards, number)])
 
 
-@contextlib.contextmanager
 def deaf(boards, number, _chance):
     """Nothing that the others send reaches the board; they hear it."""
-    for other in others(boards, number):
-        boards.network.lose(other, number)
-    yield
-    for other in others(boards, number):
-        boards.network.deliver(other, number)
+    return losing(boards, [(other, number) for other in others(boards, number)])
 
 
 @contextlib.contextmanager
