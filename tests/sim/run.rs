@@ -136,8 +136,8 @@ pub fn populate(world: &mut World) {
     }
     for number in 0..2 {
         world.add_client(Box::new(Committer::new(number)));
-        world.add_client(Box::new(Publisher::new()));
-        world.add_client(Box::new(Subscriber::new()));
+        world.add_client(Box::new(Publisher::default()));
+        world.add_client(Box::new(Subscriber::default()));
     }
     for _ in 0..3 {
         world.add_client(Box::new(ZooKeeper::new()));

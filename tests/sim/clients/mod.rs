@@ -4,6 +4,7 @@
 pub mod committer;
 pub mod consumer;
 pub mod kafka_link;
+pub mod mqtt_link;
 pub mod mqtt_publisher;
 pub mod mqtt_subscriber;
 pub mod mqtt_wire;

@@ -3,61 +3,36 @@
 
 use std::collections::VecDeque;
 
-use tern::node::Listener;
-
+use super::mqtt_link::{MqttLink, SILENCE_MICROS_MAX};
 use super::mqtt_wire::{self, Packet};
 use super::{Client, ClientEvent, Io, Phase};
 
-const SILENCE_MICROS_MAX: u64 = 3_000_000;
 const IN_FLIGHT_MAX: usize = 8;
 
 /// A message's number, its packet id and when it was sent if that was on this connection, and whether it ever was.
 type Message = (u64, Option<(u16, u64)>, bool);
 
 /// The sensor.
+#[derive(Default)]
 pub struct Publisher {
-    number: u32,
-    /// Since when; None: no connection.
-    dialed: Option<u64>,
+    link: MqttLink,
     is_greeted: bool,
-    inbox: Vec<u8>,
     /// Published and not acknowledged.
     in_flight: VecDeque<Message>,
     next_id: u16,
-    next: u64,
+    last: u64,
     done: u64,
 }
 
 impl Publisher {
-    pub fn new() -> Publisher {
-        Publisher {
-            number: 0,
-            dialed: None,
-            is_greeted: false,
-            inbox: Vec::new(),
-            in_flight: VecDeque::new(),
-            next_id: 0,
-            next: 1,
-            done: 0,
-        }
-    }
-
     fn lose(&mut self, io: &mut Io<'_>) {
-        if self.dialed.take().is_some() {
-            io.close(self.number);
-        }
+        self.link.give_up(io);
         self.is_greeted = false;
-        self.inbox.clear();
         self.in_flight.iter_mut().for_each(|(_, sent, _)| *sent = None);
     }
 
     fn work(&mut self, io: &mut Io<'_>) {
-        let Some(dialed) = self.dialed else {
-            self.number += 1;
-            self.dialed = Some(io.now);
-            let board = io.rng.below(io.boards as u64) as usize;
-            return io.dial(self.number, board, Listener::Mqtt(0));
-        };
+        let Some(dialed) = self.link.dialed else { return self.link.dial(io) };
         let oldest = self.in_flight.front().and_then(|(_, sent, _)| *sent).map(|(_, at)| at);
         let since = if self.is_greeted { oldest } else { Some(dialed) };
         if since.is_some_and(|since| io.now - since > SILENCE_MICROS_MAX) {
@@ -68,8 +43,8 @@ impl Publisher {
         }
         for _ in 0..1 + io.rng.below(3) {
             if self.in_flight.len() < IN_FLIGHT_MAX && io.phase != Phase::Silent {
-                self.in_flight.push_back((self.next, None, false));
-                self.next += 1;
+                self.last += 1;
+                self.in_flight.push_back((self.last, None, false));
             }
         }
         self.send(io);
@@ -80,13 +55,13 @@ impl Publisher {
         let mut bytes = Vec::new();
         for (number, sent, was_sent) in self.in_flight.iter_mut().filter(|(_, sent, _)| sent.is_none()) {
             self.next_id = self.next_id % u16::MAX + 1;
-            let payload = format!("{} {} {number}", io.client, self.number);
+            let payload = format!("{} {} {number}", io.client, self.link.number);
             bytes.extend(mqtt_wire::publish(&topic, self.next_id, *was_sent, payload.as_bytes()));
             *sent = Some((self.next_id, io.now));
             *was_sent = true;
         }
         if !bytes.is_empty() {
-            io.send(self.number, bytes);
+            io.send(self.link.number, bytes);
         }
     }
 
@@ -115,22 +90,13 @@ impl Publisher {
 
 impl Client for Publisher {
     fn event(&mut self, event: ClientEvent, io: &mut Io<'_>) {
-        match event {
-            ClientEvent::Wake => {
-                self.work(io);
-                io.wake_in_ms(60, 120);
-            }
-            ClientEvent::Opened(number) if number == self.number && self.dialed.is_some() => {
-                io.send(number, mqtt_wire::connect(&format!("sensor-{}", io.client)));
-            }
-            ClientEvent::Bytes(number, bytes) if number == self.number && self.dialed.is_some() => {
-                self.inbox.extend(bytes);
-                for packet in mqtt_wire::take(&mut self.inbox) {
-                    self.take(packet, io);
-                }
-            }
-            ClientEvent::Closed(number) if number == self.number => self.lose(io),
-            _ => {}
+        if let ClientEvent::Wake = event {
+            self.work(io);
+            return io.wake_in_ms(60, 120);
+        }
+        match self.link.event("sensor", event, io) {
+            Some(packets) => packets.into_iter().for_each(|packet| self.take(packet, io)),
+            None => self.lose(io),
         }
     }
 
@@ -139,6 +105,6 @@ impl Client for Publisher {
     }
 
     fn describe(&self) -> String {
-        format!("sensor: connection {} since {:?}, under way {:?}", self.number, self.dialed, self.in_flight)
+        format!("sensor: {:?}, under way {:?}", self.link, self.in_flight)
     }
 }
