@@ -94,6 +94,7 @@ impl Quorum {
             Ok(()) => {
                 self.state_durable = self.state_durable.max(version);
                 self.is_identity_durable = true;
+                self.append_pending(now, fx);
                 self.release_readies_at(now);
                 self.snapshot_marked(fx);
                 self.install_written(now, fx);

@@ -183,6 +183,9 @@ pub struct Quorum {
     /// How often `state` was changed for the disk, and how often the disk has said so.
     state_version: u64,
     state_durable: u64,
+    /// The version of it that first said the present term: until it is on the disk no entry goes into the log, which would
+    /// be ahead of the file for ever if the file then finds no room.
+    term_version: u64,
     state_retry: Option<Instant>,
     next_ticket: u64,
     jobs: BTreeMap<Ticket, Job>,
@@ -267,6 +270,7 @@ impl Quorum {
             state: State::default(),
             state_version: 0,
             state_durable: 0,
+            term_version: 0,
             state_retry: None,
             next_ticket: 0,
             jobs: BTreeMap::new(),

@@ -196,6 +196,9 @@ impl Quorum {
         }
         let is_changed = ready.hs().is_some_and(|hs| (hs.term, hs.vote) != (self.state.term, self.state.vote));
         if let Some(hs) = ready.hs() {
+            if hs.term != self.state.term {
+                self.term_version = self.state_version + 1;
+            }
             (self.state.term, self.state.vote, self.state.commit) = (hs.term, hs.vote, hs.commit);
         }
         if self.is_leading && (raw.raft.state != StateRole::Leader || is_changed) {
@@ -221,9 +224,9 @@ impl Quorum {
         self.release_readies_at(now);
     }
 
-    /// Hands the log what it does not have yet.
+    /// Hands the log what it does not have yet, once the disk knows the term.
     pub(super) fn append_pending(&mut self, now: Now, _fx: &mut Effects) {
-        while self.truncating == 0 && self.append_retry.is_none() {
+        while self.truncating == 0 && self.append_retry.is_none() && self.term_version <= self.state_durable {
             let (Stage::Running(raw), Some(log)) = (&self.stage, self.log) else { return };
             let Some(next) = raw.store().get(self.log_next) else { return };
             let known = Known { commit: raw.raft.raft_log.committed.min(next.index), durable: self.durable };

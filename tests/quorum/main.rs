@@ -48,15 +48,17 @@ fn alone() {
     assert!(seeds().count() < 20 || totals.0 > 100 && totals.1 > 20, "{totals:?}");
 }
 
-/// Three voters agree: under lost, doubled and late messages, links cut in one direction or both, clocks that jump, power
-/// cuts between any two calls of the disk and right after a vote. No term has two leaders, no voter two votes.
+/// Three voters agree: under lost, doubled and late messages, links cut in one direction or both, clocks that jump, disks
+/// that are full for a while, power cuts between any two calls of the disk and right after a vote. No term has two leaders,
+/// no voter two votes, and whatever a full disk refused, what it took is a directory that a member starts on.
 #[test]
 fn three() {
-    let mut elections = 0;
+    let (mut elections, mut full) = (0, 0);
     for seed in seeds() {
-        elections += run(seed, 3, u64::MAX, 12_000).leaders.len();
+        let world = run(seed, 3, u64::MAX, 12_000);
+        (elections, full) = (elections + world.leaders.len(), full + world.full);
     }
-    assert!(seeds().count() < 20 || elections > 120, "{elections} elections");
+    assert!(seeds().count() < 20 || elections > 120 && full > 50, "{elections} elections, {full} full disks");
 }
 
 /// The same with a log that is cut behind snapshots, and disks that are lost: who lags too far or knows nothing takes a

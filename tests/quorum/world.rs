@@ -88,6 +88,10 @@ pub struct World {
     pub received: u32,
     /// A member shall crash the moment after it has given its vote.
     crashes_after_vote: bool,
+    /// The member that is driven finds its disk full at its start, and ends itself.
+    has_no_room: bool,
+    /// Disks that had no room for a while.
+    pub full: u32,
 }
 
 impl World {
@@ -126,6 +130,8 @@ impl World {
             wipes: 0,
             received: 0,
             crashes_after_vote: false,
+            has_no_room: false,
+            full: 0,
         }
     }
 
@@ -211,6 +217,9 @@ impl World {
     fn follow(&mut self, which: usize, mut fx: Effects) {
         let now = self.at(which);
         while self.next_event(which, now, &mut fx) {}
+        if std::mem::take(&mut self.has_no_room) {
+            return self.crash(which);
+        }
         let member = &mut self.members[which];
         let Some(quorum) = &mut member.quorum else { return };
         let mut said = Vec::new();
@@ -292,6 +301,11 @@ impl World {
             | QuorumEvent::CaughtUp(_)
             | QuorumEvent::Stopped => {}
             QuorumEvent::Warning(sentence) => self.cuts += sentence.contains("never synced") as u32,
+            QuorumEvent::Fatal(sentence)
+                if member.disk.capacity_bytes.is_some() && sentence.contains("disk is full") =>
+            {
+                self.has_no_room = true; // to start on
+            }
             QuorumEvent::Fatal(sentence) => self.fatal = Some(format!("member {}: {sentence}", member.id)),
         }
         true
@@ -410,6 +424,12 @@ impl World {
             21..=24 => self.members[which].ahead_ms += self.rng.below(1000),
             25 => self.wipe(which),
             26..=28 => self.now += 400 + self.rng.below(400),
+            29 => {
+                self.full += 1;
+                let used = self.members[which].disk.used_bytes();
+                self.members[which].disk.capacity_bytes = Some(used + self.rng.below(300));
+            }
+            30..=37 => self.members[which].disk.capacity_bytes = None,
             _ => {}
         }
     }
@@ -418,6 +438,7 @@ impl World {
         self.cut_off.clear();
         for member in &mut self.members {
             member.disk.calls_until_power_cut = None;
+            member.disk.capacity_bytes = None;
         }
         (0..2000).for_each(|_| self.step(false));
         for round in 0..40_000 {

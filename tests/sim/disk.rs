@@ -40,8 +40,6 @@ pub struct SimDisk {
     dir_changes: Vec<DirChange>,
     /// Bytes that all files may have together.
     pub capacity_bytes: Option<u64>,
-    /// The coordinator's files lie on a disk of their own, which has room.
-    pub spares_coordinator: bool,
     pub is_read_only: bool,
     /// The sync after so many more fails.
     pub syncs_until_error: Option<u64>,
@@ -224,9 +222,8 @@ impl SimDisk {
     }
 
     /// Room for `wanted` more bytes: how many there are.
-    fn room(&self, root: Root, wanted: u64) -> u64 {
-        let is_spared = self.spares_coordinator && root == Root::Coordinator;
-        let Some(capacity) = self.capacity_bytes.filter(|_| !is_spared) else { return wanted };
+    fn room(&self, wanted: u64) -> u64 {
+        let Some(capacity) = self.capacity_bytes else { return wanted };
         capacity.saturating_sub(self.used_bytes()).min(wanted)
     }
 
@@ -317,7 +314,7 @@ impl Storage for SimDisk {
         let id = self.find(file)?;
         let end = position + bytes.len() as u64;
         let growth = end.saturating_sub(self.files[id].live.length);
-        let room = self.room(file.root, growth);
+        let room = self.room(growth);
         let fits = bytes.len() - (growth - room) as usize;
         self.files[id].write(position, &bytes[..fits]);
         if room < growth { Err(DiskError::Full) } else { Ok(()) }
@@ -339,7 +336,7 @@ impl Storage for SimDisk {
         self.change()?;
         let id = self.find(file)?;
         let growth = bytes.saturating_sub(self.files[id].live.length);
-        if self.room(file.root, growth) < growth {
+        if self.room(growth) < growth {
             return Err(DiskError::Full);
         }
         if growth > 0 {
@@ -452,8 +449,8 @@ impl Storage for SimDisk {
         Ok(entries)
     }
 
-    fn space(&mut self, root: Root) -> Result<DiskSpace, DiskError> {
+    fn space(&mut self, _root: Root) -> Result<DiskSpace, DiskError> {
         self.call()?;
-        Ok(DiskSpace { total_bytes: u64::MAX, usable_bytes: self.room(root, u64::MAX) })
+        Ok(DiskSpace { total_bytes: u64::MAX, usable_bytes: self.room(u64::MAX) })
     }
 }

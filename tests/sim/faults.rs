@@ -10,10 +10,6 @@ use crate::clients::Phase;
 use crate::disk::SimDisk;
 use crate::event::Event;
 
-/// Whether a full disk also holds the coordinator's files. Off: a quorum-state that finds no room while entries of a new
-/// term still do leaves a directory that the node refuses to open (seed 14 with this on, of 300).
-const FULL_COORDINATOR: bool = false;
-
 /// What is broken now.
 #[derive(Clone, Debug)]
 enum Trouble {
@@ -200,7 +196,6 @@ impl World {
     fn fill(&mut self, board: usize) {
         self.faults.counts.full += 1;
         let used = self.boards[board].disk.used_bytes();
-        self.boards[board].disk.spares_coordinator = !FULL_COORDINATOR;
         self.boards[board].disk.capacity_bytes = Some(used + self.rng.below(3_000));
         let lasts = 300 + self.rng.below(3_000);
         self.trouble(Trouble::Full(board), lasts);
