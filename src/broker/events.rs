@@ -69,11 +69,8 @@ impl Broker {
                 }
             }
             LogEvent::Truncated { ref log, end } => {
-                if let Some(key) = key_of(log)
-                    && let Some(partition) = self.partitions.get_mut(key)
-                {
-                    partition.durable = end; // what is left is synced
-                    self.follower_cut(key);
+                if let Some(key) = key_of(log) {
+                    self.replica_cut(key, end);
                 }
             }
             LogEvent::SnapshotWanted { ref log } => {

@@ -50,6 +50,9 @@ pub(super) enum LogState {
     Opening,
     /// Ready.
     Open,
+    /// Its end is being cut off, as a leader has told: until that is done nobody knows where it ends, so that this replica,
+    /// even if it leads by now, takes and gives nothing.
+    Cutting,
     /// The disk refused it, for that reason. It is tried again after a pause.
     Failed(DiskError),
 }

@@ -8,6 +8,7 @@
 mod disk;
 
 mod controller;
+mod cut;
 mod moves;
 mod rot;
 mod world;

@@ -219,6 +219,8 @@ impl World {
                     self.trace = crc32c::append(self.trace, format!("{which} {ticket:?} {op:?}").as_bytes());
                     self.nodes[which].lanes.entry(lane).or_default().push_back((ticket, op));
                 }
+                // A broker that starts on a disk without any room cannot take up its logs, and says so.
+                Effect::Fatal { sentence } if sentence.contains("the disk is full") => return self.crash(which),
                 Effect::Fatal { sentence } => panic!("broker {}: {sentence}", which + 1),
                 _ => {}
             }
@@ -280,7 +282,7 @@ impl World {
         }
     }
 
-    fn produce(&mut self, which: usize) {
+    pub fn produce(&mut self, which: usize) {
         let partition = self.rng.below(PARTITIONS as u64) as usize;
         let slot = self.next_slot;
         self.next_slot += 1;
@@ -336,7 +338,7 @@ impl World {
         }
     }
 
-    fn disk_step(&mut self, which: usize) {
+    pub fn disk_step(&mut self, which: usize) {
         let node = &mut self.nodes[which];
         let busy: Vec<Lane> = node.lanes.iter().filter(|(_, ops)| !ops.is_empty()).map(|(lane, _)| *lane).collect();
         if busy.is_empty() {
@@ -351,7 +353,7 @@ impl World {
         self.with(which, |broker, now, fx| broker.disk_done(now, ticket, result, fx));
     }
 
-    fn see_change(&mut self, which: usize) {
+    pub fn see_change(&mut self, which: usize) {
         let node = &self.nodes[which];
         if !node.is_connected || node.broker.is_none() || node.seen >= self.controller.log.len() {
             return;
@@ -401,7 +403,7 @@ impl World {
         self.with(which, |broker, now, _| broker.set_lease(now, Some(lease)));
     }
 
-    fn break_link(&mut self, from: NodeId, to: NodeId) {
+    pub fn break_link(&mut self, from: NodeId, to: NodeId) {
         if self.links.insert((from, to), None).is_some_and(|was| was.is_some()) {
             self.with(from.0 as usize - 1, |broker, now, _| broker.link_down(now, to));
         }
@@ -415,7 +417,7 @@ impl World {
         }
     }
 
-    fn receive(&mut self, from: NodeId, to: NodeId) {
+    pub fn receive(&mut self, from: NodeId, to: NodeId) {
         let Some(Some(queue)) = self.links.get_mut(&(from, to)) else { return };
         let Some((bytes, grant)) = queue.pop_front() else { return };
         drop(grant);

@@ -149,6 +149,9 @@ pub fn until(world: &mut World, seconds: u64, what: &str, holds: impl Fn(&World)
     let end = world.now + seconds * SECOND;
     while let Err(sentence) = holds(world) {
         if world.now >= end {
+            for node in world.boards.iter().filter_map(|board| board.node.as_ref()) {
+                tracing::debug!("{:?}", node.engine());
+            }
             let clients: Vec<String> = world.clients.iter().map(|client| client.describe()).collect();
             panic!("after {seconds} s the boards do not {what}: {sentence}\n{}", clients.join("\n"));
         }

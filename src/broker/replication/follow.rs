@@ -138,9 +138,19 @@ impl Broker {
         }
     }
 
-    /// The log of a follower has been cut.
-    pub(in crate::broker) fn follower_cut(&mut self, key: PartitionKey) {
-        self.want(key, Following::Cutting);
+    /// The log of a replica has been cut, and ends there. It may lead by now, since a moment at which more was counted.
+    pub(in crate::broker) fn replica_cut(&mut self, key: PartitionKey, end: Offset) {
+        let Some(partition) = self.partitions.get_mut(key) else { return };
+        partition.durable = end; // what is left is synced
+        if partition.state == LogState::Cutting {
+            partition.state = LogState::Open;
+        }
+        let Some(replicated) = &mut partition.replicated else { return };
+        replicated.epoch_start = end;
+        if replicated.following == Following::Cutting {
+            replicated.following = Following::Wanted;
+        }
+        self.fetch(key);
     }
 
     /// More of a follower's log is on its disk.
@@ -271,7 +281,7 @@ impl Broker {
         self.cut(now, key, log, to, None, fx);
     }
 
-    /// Cuts the log of a follower at `to`, or begins it anew; `follower_cut` follows.
+    /// Cuts the log of a follower at `to`, or begins it anew; `replica_cut` follows.
     pub(super) fn cut(
         &mut self,
         now: Now,
@@ -282,6 +292,7 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let Some(partition) = self.partitions.get_mut(key) else { return };
+        partition.state = LogState::Cutting;
         partition.durable = partition.durable.min(to);
         partition.high_watermark.cut(to);
         if let Some(replicated) = &mut partition.replicated {
