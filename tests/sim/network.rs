@@ -41,6 +41,8 @@ pub struct Network {
     pub wires: BTreeMap<WireId, Wire>,
     /// Nothing arrives on the way from the first to the second; counted, because troubles overlap.
     blocked: BTreeMap<(usize, usize), u32>,
+    /// Nothing arrives on these connections, whatever else passes between the two boards.
+    silent: BTreeSet<WireId>,
     /// What a message takes at least, and at most beyond that.
     pub delay_micros: (u64, u64),
     pub lost: u64,
@@ -56,7 +58,7 @@ impl Network {
                 }
             }
         }
-        Network { wires, blocked: BTreeMap::new(), delay_micros: (80, 200), lost: 0 }
+        Network { wires, blocked: BTreeMap::new(), silent: BTreeSet::new(), delay_micros: (80, 200), lost: 0 }
     }
 
     pub fn block(&mut self, from: usize, to: usize) {
@@ -71,6 +73,7 @@ impl Network {
 
     pub fn unblock_all(&mut self) {
         self.blocked.clear();
+        self.silent.clear();
     }
 
     fn is_blocked(&self, from: usize, to: usize) -> bool {
@@ -78,7 +81,7 @@ impl Network {
     }
 
     fn is_whole(&self, wire: WireId) -> bool {
-        !self.is_blocked(wire.from, wire.to) && !self.is_blocked(wire.to, wire.from)
+        !self.is_blocked(wire.from, wire.to) && !self.is_blocked(wire.to, wire.from) && !self.silent.contains(&wire)
     }
 }
 
@@ -145,7 +148,7 @@ impl World {
         let again = |world: &mut World, after: u64| {
             world.queue.push(world.now + after, Event::Deliver { wire: id, generation });
         };
-        let is_blocked = self.network.is_blocked(id.from, id.to);
+        let is_blocked = self.network.is_blocked(id.from, id.to) || self.network.silent.contains(&id);
         let wire = self.network.wires.get_mut(&id).expect("all wires are there");
         if wire.generation != generation || wire.is_broken {
             return;
@@ -207,6 +210,12 @@ impl World {
                 self.break_wire(id, if hangs_up { 2_000 } else { UNACKNOWLEDGED_MICROS });
             }
         }
+    }
+
+    /// Nothing of a board's comes through on one channel, to it or from it.
+    pub fn silence(&mut self, board: usize, channel: Channel) {
+        let ids = self.network.wires.keys().filter(|id| id.channel == channel && (id.from == board || id.to == board));
+        self.network.silent.extend(ids);
     }
 
     /// Nothing comes through from one board to another any more; connections end when it stays so.
