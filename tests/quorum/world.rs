@@ -196,6 +196,8 @@ impl World {
         }
         self.gone.extend(self.members[which].quorum.as_ref().map(|quorum| quorum.raft_id()));
         self.crash(which);
+        // Connections end with their board: what comes later would be taken for a second one of its number.
+        self.wire.retain(|(from, ..)| from.0 as usize != which);
         self.members[which].disk = SimDisk::new(self.rng.next());
         self.wipes += 1;
     }
