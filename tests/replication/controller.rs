@@ -19,6 +19,10 @@ pub struct Controller {
     pub sessions: BTreeMap<NodeId, Instant>,
     /// The disk that each broker had when it registered last.
     pub disks: BTreeMap<NodeId, u64>,
+    /// The board whose bits flip, and one whose disk was replaced and that has not registered since: what the tree believes
+    /// in sync there may be gone.
+    pub rots: NodeId,
+    pub wiped: Option<NodeId>,
     pub elections: u32,
     pub shrinks: u32,
     pub expansions: u32,
@@ -53,7 +57,7 @@ fn topic(partitions: usize, nodes: &[NodeId], min_insync: usize) -> Topic {
 }
 
 impl Controller {
-    pub fn new(partitions: usize, nodes: &[NodeId], min_insync: usize) -> Controller {
+    pub fn new(partitions: usize, nodes: &[NodeId], min_insync: usize, rots: NodeId) -> Controller {
         let topic = topic(partitions, nodes, min_insync);
         let mut now = Cluster { cluster_id: Some("cluster".into()), ..Cluster::default() };
         now.topic_names.insert(topic.id, topic.name.clone());
@@ -63,6 +67,8 @@ impl Controller {
             now,
             sessions: BTreeMap::new(),
             disks: BTreeMap::new(),
+            rots,
+            wiped: None,
             elections: 0,
             shrinks: 0,
             expansions: 0,
@@ -114,6 +120,7 @@ impl Controller {
         };
         self.now.brokers.insert(node, registration);
         let is_wiped = self.disks.insert(node, disk).is_some_and(|before| before != disk);
+        self.wiped.take_if(|wiped| *wiped == node);
         self.change_states(|_, state| {
             let led = state.leader == Some(node);
             if led {

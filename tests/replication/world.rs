@@ -100,10 +100,11 @@ impl World {
         };
         let mut rng = Rng::new(seed);
         let min_insync = 1 + rng.below(2) as usize;
+        let rots_at = (seed % 3) as usize;
         World {
             rng,
             now: 0,
-            controller: Controller::new(PARTITIONS, &NODES, min_insync),
+            controller: Controller::new(PARTITIONS, &NODES, min_insync, NODES[rots_at]),
             nodes: NODES.map(node).into(),
             links: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
@@ -114,7 +115,7 @@ impl World {
             trace: 0,
             crashes: 0,
             spoils: 0,
-            rots_at: (seed % 3) as usize,
+            rots_at,
             rots: 0,
             damages: 0,
             sweeps: BTreeMap::new(),
@@ -379,6 +380,7 @@ impl World {
         }
         self.crash(which);
         self.wipes += 1;
+        self.controller.wiped = Some(id);
         let node = &mut self.nodes[which];
         node.disk = SimDisk::new(self.rng.next());
         node.disk_number += 1;
