@@ -131,7 +131,7 @@ impl Broker {
     }
 
     /// Hands the partition's open batch, if there is one, to the log. When the log refuses it, its waiters are told.
-    pub(super) fn seal(&mut self, now: Now, key: PartitionKey) {
+    pub fn seal(&mut self, now: Now, key: PartitionKey) {
         let Some(partition) = self.partitions.get_mut(key) else { return };
         let Some(open) = partition.open_batch.take() else { return };
         let (epoch, from) = (partition.leader_epoch, open.base_offset());

@@ -48,8 +48,14 @@ fn beat(world: &mut World, conn: ConnId, message: &ConsumerGroupHeartbeatRequest
 }
 
 fn commit(world: &mut World, conn: ConnId, member_id: &str, epoch: i32, note: &str) -> ErrorCode {
+    world.send(conn, &commit_of(0, member_id, epoch, note));
+    committed(&world.take(conn))
+}
+
+/// A commit of one partition.
+fn commit_of(index: i32, member_id: &str, epoch: i32, note: &str) -> Vec<u8> {
     let partition = OffsetCommitRequestPartition {
-        partition_index: PartitionIndex(0),
+        partition_index: PartitionIndex(index),
         committed_offset: Offset(5),
         committed_metadata: Some(note),
         ..Default::default()
@@ -64,9 +70,11 @@ fn commit(world: &mut World, conn: ConnId, member_id: &str, epoch: i32, note: &s
         topics,
         ..Default::default()
     };
-    world.send(conn, &request(9, 8, &commit));
-    let bytes = world.take(conn);
-    let response: OffsetCommitResponse<'_> = reply(9, &bytes);
+    request(9, 8, &commit)
+}
+
+fn committed(bytes: &[u8]) -> ErrorCode {
+    let response: OffsetCommitResponse<'_> = reply(9, bytes);
     response.topics.iter().next().unwrap().partitions.iter().next().unwrap().error_code
 }
 
@@ -114,6 +122,61 @@ fn consumer_group() {
     let bytes = world.take(conn);
     assert_eq!(reply::<HeartbeatResponse>(4, &bytes).error_code, ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(beat(&mut world, conn, &ConsumerGroupHeartbeatRequest { member_epoch: -1, ..joining("m") }).1, -1);
+}
+
+/// The leader epoch rises, with the same leader, while the groups' log is being read: what was read for the epoch before is
+/// not taken for the beginning, and nothing that was committed is missing.
+#[test]
+fn epoch_rises_while_loading() {
+    let (mut world, conn) = begin();
+    assert_eq!(commit(&mut world, conn, "", -1, ""), ErrorCode::NONE);
+    for _ in 0..60 {
+        world.send(conn, &commit_of(1, "", -1, &"x".repeat(4000)));
+        assert_eq!(committed(&world.take(conn)), ErrorCode::NONE);
+    }
+    let place = place_of_g(&world);
+    for pieces in 0..4 {
+        world.is_reading_slow = true;
+        world.raise_epoch("__consumer_offsets", place, conn, &[]);
+        for _ in 0..pieces {
+            assert!(world.answer_slow_read());
+        }
+        world.raise_epoch("__consumer_offsets", place, conn, &[]);
+        while world.answer_slow_read() {}
+        world.is_reading_slow = false;
+        assert_eq!(partitions_of_g(&mut world, conn), 2, "after {pieces} pieces");
+    }
+}
+
+/// A commit in the turn in which the leader epoch rises: what the groups say after it is what the log says, whatever the
+/// client was told.
+#[test]
+fn commit_while_epoch_rises() {
+    let (mut world, conn) = begin();
+    assert_eq!(commit(&mut world, conn, "", -1, ""), ErrorCode::NONE);
+    let place = place_of_g(&world);
+    world.raise_epoch("__consumer_offsets", place, conn, &commit_of(1, "", -1, ""));
+    assert_eq!(committed(&world.take(conn)), ErrorCode::NOT_COORDINATOR);
+    let before = partitions_of_g(&mut world, conn);
+    world.raise_epoch("__consumer_offsets", place, conn, &[]);
+    assert_eq!(partitions_of_g(&mut world, conn), before);
+}
+
+/// Where the records of group `g` are.
+fn place_of_g(world: &World) -> PartitionIndex {
+    let count = world.engine.view().topic("__consumer_offsets").unwrap().partitions.len();
+    PartitionIndex(i32::from(b'g') % count as i32) // the hash of a name of one letter
+}
+
+/// Of how many partitions of topic `t` group `g` has committed offsets.
+fn partitions_of_g(world: &mut World, conn: ConnId) -> usize {
+    let groups = [OffsetFetchRequestGroup { group_id: "g", ..Default::default() }];
+    world.send(conn, &request(8, 1, &OffsetFetchRequest { groups: Array::of(&groups), ..Default::default() }));
+    let bytes = world.take(conn);
+    let response: OffsetFetchResponse<'_> = reply(8, &bytes);
+    let group = response.groups.iter().next().unwrap();
+    assert_eq!(group.error_code, ErrorCode::NONE);
+    group.topics.iter().next().unwrap().partitions.len()
 }
 
 /// Requests that no member should send are refused with a sentence, and the group does not notice.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tern::config::Config;
-use tern::effect::{Effect, Effects};
-use tern::engine::{Engine, Protocol};
+use tern::coordinator::{Op, Txn};
+use tern::effect::{DiskOp, Effect, Effects, Lane};
+use tern::engine::{Door, Engine, Protocol, Waiter};
 use tern::kafka::{KafkaDoor, ListenerSettings, Settings};
 use tern::log::job;
 use tern::memory::{Account, Accounts, Grant};
-use tern::types::{ConnId, Instant, Now, Rng, Timestamp};
+use tern::types::{ConnId, Instant, Now, PartitionIndex, Rng, Slot, Ticket, Timestamp};
 
 use crate::disk::Disk;
 
@@ -45,6 +46,9 @@ pub struct World {
     next: u32,
     /// How many bytes one read brings at most.
     pub read_bytes_max: usize,
+    /// The disk does not answer reads of records; these wait.
+    pub is_reading_slow: bool,
+    slow_reads: VecDeque<(Ticket, DiskOp)>,
 }
 
 impl World {
@@ -87,6 +91,8 @@ impl World {
             last_words: BTreeMap::new(),
             next: 0,
             read_bytes_max: 64 * 1024,
+            is_reading_slow: false,
+            slow_reads: VecDeque::new(),
         };
         world.engine.start(now, &mut world.fx);
         world.settle();
@@ -175,6 +181,34 @@ impl World {
         self.settle();
     }
 
+    /// The leader epoch of a partition rises, and nothing else changes; in the same turn a client sends `bytes`.
+    pub fn raise_epoch(&mut self, topic: &str, index: PartitionIndex, conn: ConnId, bytes: &[u8]) {
+        let state = self.engine.view().partition(topic, index).unwrap();
+        let (leader, epoch) = (state.leader.unwrap(), state.leader_epoch.0 + 1);
+        let data = format!(
+            r#"{{"controller_epoch":1,"leader":{leader},"version":1,"leader_epoch":{epoch},"isr":[{leader}]}}"#
+        );
+        let path = format!("/brokers/topics/{topic}/partitions/{index}/state");
+        let txn = Txn::by_node(Op::SetData { path, data: Some(data.into_bytes()), version: -1 });
+        let nobody = ConnId { index: u32::MAX - 100, generation: 1 };
+        let waiter = Waiter { door: Door::Kafka, conn: nobody, slot: Slot(0) };
+        self.engine.propose(self.now, txn, waiter, &mut self.fx);
+        while self.engine.view().partition(topic, index).unwrap().leader_epoch.0 < epoch {
+            self.engine.turn_end(self.now, &mut self.fx);
+            assert!(self.carry_out());
+        }
+        self.send(conn, bytes);
+    }
+
+    /// The disk answers the oldest read that waits; false when there is none.
+    pub fn answer_slow_read(&mut self) -> bool {
+        let Some((ticket, op)) = self.slow_reads.pop_front() else { return false };
+        let result = job::run(op, &mut self.disk);
+        self.engine.disk_done(self.now, ticket, result, &mut self.fx);
+        self.settle();
+        true
+    }
+
     /// Turns until nothing moves.
     pub fn settle(&mut self) {
         for _ in 0..1000 {
@@ -225,6 +259,9 @@ impl World {
                     if let Some(socket) = self.sockets.get_mut(&conn) {
                         socket.is_closed = true;
                     }
+                }
+                Effect::Disk { lane: Lane::Read, ticket, op } if self.is_reading_slow => {
+                    self.slow_reads.push_back((ticket, op));
                 }
                 Effect::Disk { ticket, op, .. } => answers.push((ticket, job::run(op, &mut self.disk))),
                 Effect::WakeAt(_) | Effect::Ready => {}

@@ -25,7 +25,7 @@ const OPENED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Engine {
     /// Compares what is loaded with what this node leads.
-    pub(super) fn look_at_parts(&mut self) {
+    pub(super) fn look_at_parts(&mut self, now: Now) {
         self.coordination.is_changed = false;
         let count = self.view().topic(OFFSETS_TOPIC).map_or(0, |topic| topic.partitions.len());
         for index in count..self.coordination.parts.len() {
@@ -34,7 +34,7 @@ impl Engine {
         self.coordination.parts.resize(count, Part::Elsewhere);
         for index in 0..count {
             let place = PartitionIndex(index as i32);
-            let part = self.look_at(place);
+            let part = self.look_at(now, place);
             let Some(known) = self.coordination.parts.get_mut(index) else { continue };
             let is_same = part.leadership().is_some() && part.leadership() == known.leadership();
             if !is_same && part != *known {
@@ -44,10 +44,12 @@ impl Engine {
         }
     }
 
-    fn look_at(&self, place: PartitionIndex) -> Part {
+    fn look_at(&mut self, now: Now, place: PartitionIndex) -> Part {
         let leads =
             self.view().partition(OFFSETS_TOPIC, place).is_some_and(|state| state.leader == Some(self.node_id()));
         let Some(key) = self.broker.partition(OFFSETS_TOPIC, place).filter(|_| leads) else { return Part::Elsewhere };
+        // What this turn has appended lies below the end too, or it would be in the log and not in the groups.
+        self.broker.seal(now, key);
         match self.broker.view(key) {
             Some(view) if view.is_served => {
                 let (next, end) = (view.log_start_offset, view.log_end_offset);
@@ -78,7 +80,7 @@ impl Engine {
             };
             self.coordination.retry_at = None;
             match self.broker.read(key, next, GROUPS_LOAD_BYTES, own(0), fx) {
-                Ok(()) => self.coordination.reading = Some((key, grant)),
+                Ok(()) => self.coordination.reading = Some((Part::Loading { key, epoch, next, end }, grant)),
                 Err(ReadError::Busy) => {
                     self.coordination.retry_at = Some(now.mono.plus_millis(READ_RETRY_MS));
                     return;
@@ -88,13 +90,12 @@ impl Engine {
         }
     }
 
-    /// A piece was read.
-    pub(super) fn piece_read(&mut self, now: Now, key: PartitionKey, result: &Result<ReadData, ReadError>) {
-        self.coordination.reading = None;
-        let found =
-            self.coordination.parts.iter().position(|part| matches!(part, Part::Loading { key: k, .. } if *k == key));
-        let Some(index) = found else { return };
-        let Some(Part::Loading { epoch, next, end, .. }) = self.coordination.parts.get(index).copied() else { return };
+    /// A piece was read. When another leadership has begun meanwhile, perhaps this node's own again, it is of no use: that
+    /// one reads from the beginning, and what this piece follows upon is forgotten.
+    pub(super) fn piece_read(&mut self, now: Now, result: &Result<ReadData, ReadError>) {
+        let Some((asked, _)) = self.coordination.reading.take() else { return };
+        let Some(index) = self.coordination.parts.iter().position(|part| *part == asked) else { return };
+        let Part::Loading { key, epoch, next, end } = asked else { return };
         let data = match result {
             Ok(data) => data,
             Err(error) => return self.read_failed(key, error),

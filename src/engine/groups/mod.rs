@@ -73,8 +73,8 @@ pub(super) struct Coordination {
     parts: Vec<Part>,
     /// Who waits for the topic's creation; `None` while nobody creates it.
     finders: Option<Vec<Waiter>>,
-    /// The partition that is being read.
-    reading: Option<(PartitionKey, Grant)>,
+    /// What is being read, as it was when that was asked for.
+    reading: Option<(Part, Grant)>,
     retry_at: Option<Instant>,
     reads: Account,
     /// Of the step that is under way.
@@ -333,7 +333,7 @@ impl Engine {
         let view = view(&self.metadata, &self.coordination);
         self.coordination.groups.on_time(now, view);
         if self.coordination.is_changed || !self.coordination.is_settled() {
-            self.look_at_parts();
+            self.look_at_parts(now);
             self.load(now, fx);
         }
         self.follow_groups(now);
@@ -351,7 +351,7 @@ impl Engine {
                 self.coordination.groups.stored(now, waiter.slot.0, result);
                 self.follow_groups(now);
             }
-            Completion::Read { partition, result } => self.piece_read(now, *partition, result),
+            Completion::Read { result, .. } => self.piece_read(now, result),
             Completion::Topics(results) => self.topic_created(results),
             Completion::ProducerId(given) => self.broker.published_as(given.as_ref().ok().copied()),
             _ => {}
