@@ -33,8 +33,8 @@ pub(super) struct Lookup {
 /// Who gets what the disk is busy with.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum For {
-    /// A client of a door.
-    Waiter(Waiter),
+    /// A client of a door, and the high watermark when it asked.
+    Waiter(Waiter, Offset),
     /// A follower, in that leadership.
     Replica(NodeId, LeaderEpoch),
     /// The MQTT door's live subscribers.
@@ -58,7 +58,7 @@ impl Broker {
             return Err(ReadError::OffsetOutOfRange);
         }
         if from >= below {
-            let result = Ok(self.read_data(key, Bytes::new())?);
+            let result = Ok(self.read_data(key, Bytes::new(), below)?);
             self.answers.push_back((waiter, Answer::Read { partition: key, result }));
             return Ok(());
         }
@@ -180,21 +180,21 @@ impl Broker {
     /// The log's answer to a read.
     pub(super) fn read_done(&mut self, token: u64, result: Result<Bytes, LogReadError>) {
         let Some(Lookup { partition, whom }) = self.lookups.remove(&token) else { return };
-        let waiter = match whom {
-            For::Waiter(waiter) => waiter,
+        let (waiter, below) = match whom {
+            For::Waiter(waiter, below) => (waiter, below),
             For::Replica(node, epoch) => return self.replica_read_done(partition, node, epoch, result),
             For::Tail => return self.tail_read_done(partition, result),
         };
         if let Err(LogReadError::Damaged { whole, .. }) = &result {
             self.damage_found(partition, *whole);
         }
-        let result = result.map_err(read_error).and_then(|bytes| self.read_data(partition, bytes));
+        let result = result.map_err(read_error).and_then(|bytes| self.read_data(partition, bytes, below));
         self.answers.push_back((waiter, Answer::Read { partition, result }));
     }
 
     /// The log's answer to a search.
     pub(super) fn timestamp_found(&mut self, token: u64, result: Result<Option<(Timestamp, Offset)>, LogReadError>) {
-        let Some(Lookup { partition, whom: For::Waiter(waiter) }) = self.lookups.remove(&token) else { return };
+        let Some(Lookup { partition, whom: For::Waiter(waiter, _) }) = self.lookups.remove(&token) else { return };
         let found = |(timestamp, offset)| FoundOffset { offset, timestamp, leader_epoch: LeaderEpoch::NONE };
         let result = match self.partitions.get(partition) {
             Some(_) => result.map(|pair| pair.map(found)).map_err(read_error),
@@ -238,9 +238,11 @@ impl Broker {
         }
     }
 
-    fn read_data(&self, key: PartitionKey, bytes: Bytes) -> Result<ReadData, ReadError> {
+    /// `below` was the high watermark when the read began. Meanwhile this replica may have ceased to lead and cut its log,
+    /// to have it copied again: what was acknowledged stays so.
+    fn read_data(&self, key: PartitionKey, bytes: Bytes, below: Offset) -> Result<ReadData, ReadError> {
         let partition = self.partitions.get(key).ok_or(ReadError::UnknownPartition)?;
-        let high_watermark = partition.high_watermark.get();
+        let high_watermark = partition.high_watermark.get().max(below);
         Ok(ReadData {
             bytes,
             high_watermark,
@@ -253,8 +255,9 @@ impl Broker {
         if self.lookups.len() >= self.limits.reads_max {
             return Err(ReadError::Busy);
         }
+        let below = self.partitions.get(partition).map_or(Offset(0), |partition| partition.high_watermark.get());
         self.next_token += 1;
-        self.lookups.insert(self.next_token, Lookup { partition, whom: For::Waiter(waiter) });
+        self.lookups.insert(self.next_token, Lookup { partition, whom: For::Waiter(waiter, below) });
         Ok(self.next_token)
     }
 
