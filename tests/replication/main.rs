@@ -49,7 +49,7 @@ fn run(seed: u64, steps: usize) -> World {
 /// Whatever breaks, nothing acknowledged is lost; whatever heals, converges.
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let mut totals = [0; 12];
+    let mut totals = [0; 13];
     for seed in seeds() {
         let world = run(seed, 6000);
         let counts = [
@@ -65,12 +65,13 @@ fn nothing_acknowledged_is_lost() {
             world.controller.moves_done,
             world.rots,
             world.damages,
+            world.told,
         ];
         totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
     }
     println!(
         "acknowledged, published, elections, shrinks, expansions, crashes, failed rounds, lost disks, moves begun, moves \
-         done, bits rotten, damage met: {totals:?}"
+         done, bits rotten, damage met, told to live subscribers: {totals:?}"
     );
     let enough = seeds().count() as u32;
     assert!(enough < 20 || totals.iter().all(|total| *total >= enough / 2), "the faults do not happen: {totals:?}");

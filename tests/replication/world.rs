@@ -53,6 +53,8 @@ pub struct Node {
     published: BTreeMap<u32, Produced>,
     /// A publisher for each partition; a new one in each life.
     publishers: [u64; PARTITIONS],
+    /// What live subscribers of this life are to be told: of each partition what lies above.
+    tails_from: [Offset; PARTITIONS],
 }
 
 pub struct World {
@@ -80,6 +82,8 @@ pub struct World {
     /// How far each board was read of each partition, to find what has rotten.
     pub sweeps: BTreeMap<(usize, usize), Offset>,
     pub wipes: u32,
+    /// Records that live subscribers were told.
+    pub told: u32,
 }
 
 impl World {
@@ -97,6 +101,7 @@ impl World {
             reads: BTreeMap::new(),
             published: BTreeMap::new(),
             publishers: [0; PARTITIONS],
+            tails_from: [Offset(0); PARTITIONS],
         };
         let mut rng = Rng::new(seed);
         let min_insync = 1 + rng.below(2) as usize;
@@ -120,6 +125,7 @@ impl World {
             damages: 0,
             sweeps: BTreeMap::new(),
             wipes: 0,
+            told: 0,
         }
     }
 
@@ -145,7 +151,10 @@ impl World {
         broker.set_lease(now, Some(Instant(0)));
         broker.apply_all(now, &self.controller.now, &mut fx);
         broker.identify("cluster", || TopicId([1; 16]), &mut fx);
+        broker.set_tails(true);
+        let tails_from = std::array::from_fn(|partition| self.known_end(which, partition));
         let node = &mut self.nodes[which];
+        node.tails_from = tails_from;
         node.seen = self.controller.log.len();
         node.broker = Some(broker);
         for publisher in &mut node.publishers {
@@ -156,6 +165,25 @@ impl World {
             self.links.insert((id, *other), None);
         }
         self.follow(which, fx);
+    }
+
+    /// Behind the last record that was acknowledged and lies on the disk of a board, unless bits flip there.
+    fn known_end(&self, which: usize, partition: usize) -> Offset {
+        if which == self.rots_at {
+            return Offset(0);
+        }
+        let content = self.content(which, partition);
+        let mut known = Offset(0);
+        let mut scratch = Vec::new();
+        for batch in Batches::new(&content).map_while(Result::ok) {
+            for record in open(&batch, &mut scratch, 1 << 20).unwrap().map_while(Result::ok) {
+                let place = (partition, record.offset);
+                if self.acknowledged.get(&place).is_some_and(|value| Some(&value[..]) == record.value) {
+                    known = record.offset.plus(1);
+                }
+            }
+        }
+        known
     }
 
     fn crash(&mut self, which: usize) {
@@ -245,6 +273,16 @@ impl World {
                     let before = self.acknowledged.insert(place, value.clone());
                     assert!(before.is_none_or(|before| before == value), "{place:?} was acknowledged twice");
                     self.saw(place, value);
+                }
+            }
+            Answer::Tail { partition, batches } => {
+                let node = &mut self.nodes[which];
+                let Some(view) = node.broker.as_ref().and_then(|broker| broker.view(partition)) else { return };
+                let next = &mut node.tails_from[view.index.0 as usize];
+                for (offset, _) in batches.iter().flat_map(|batch| records(batch)) {
+                    assert!(offset >= *next, "subscribers of board {which} are told {offset} again, behind {next}");
+                    *next = offset.plus(1);
+                    self.told += 1;
                 }
             }
             Answer::Read { result, .. } => {
@@ -544,8 +582,11 @@ impl World {
                 self.renew(which);
                 self.see_change(which);
                 if round < 200 {
-                    self.produce(which);
                     self.publish(which);
+                }
+                // The last ones come when everybody is in sync, so that all subscribers are told of them.
+                if round < 200 || (rounds - 500..rounds - 440).contains(&round) {
+                    self.produce(which);
                 }
                 self.with(which, |broker, now, fx| broker.turn_end(now, fx));
                 self.disk_step(which);
@@ -576,6 +617,13 @@ impl World {
             for view in &views {
                 assert_eq!(view.log_end_offset, led.log_end_offset, "partition {partition}");
                 assert_eq!(view.high_watermark, led.high_watermark, "partition {partition}");
+            }
+            for node in &self.nodes {
+                assert_eq!(
+                    node.tails_from[partition], led.high_watermark,
+                    "subscribers of {} are not told all",
+                    node.id
+                );
             }
             let contents: Vec<Vec<u8>> = (0..3).map(|which| self.content(which, partition)).collect();
             assert!(contents.iter().all(|content| *content == contents[0]), "replicas of {partition} differ");

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::tails::UNTOLD;
 use super::{At, Following, Message, RETRY_MS, Told};
 use crate::broker::partition::LogState;
 use crate::broker::producers::WrittenBatch;
@@ -294,8 +295,13 @@ impl Broker {
         let Some(partition) = self.partitions.get_mut(key) else { return };
         partition.state = LogState::Cutting;
         partition.durable = partition.durable.min(to);
+        let acknowledged = partition.high_watermark.get();
         partition.high_watermark.cut(to);
         if let Some(replicated) = &mut partition.replicated {
+            if !replicated.has_told && replicated.tail_from != UNTOLD {
+                // Of what was found here at the start, this was not acknowledged: others come in its place.
+                replicated.tail_from = replicated.tail_from.min(to.max(acknowledged));
+            }
             replicated.following = Following::Cutting;
         }
         match restart_at {

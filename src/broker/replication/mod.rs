@@ -132,6 +132,8 @@ pub(super) struct Replicated {
     pub is_wishing: bool,
     /// Live subscribers were told everything below.
     pub tail_from: Offset,
+    /// Something was told since the log was opened.
+    pub has_told: bool,
     pub is_tail_read: bool,
 }
 
@@ -246,6 +248,7 @@ impl Replicated {
             doubtful: None,
             is_wishing: false,
             tail_from: Offset(0),
+            has_told: false,
             is_tail_read: false,
         }
     }

@@ -1,5 +1,6 @@
 //! Becoming leader or follower, as the tree says, and what happens to a partition with other replicas besides messages.
 
+use super::tails::UNTOLD;
 use super::{Following, Replicated, Replication};
 use crate::broker::partition::LogState;
 use crate::broker::{AppendError, Broker, PartitionKey};
@@ -67,12 +68,20 @@ impl Broker {
         let end = partition.log.map_or(partition.durable, |log| self.logs.marks(log).end);
         let is_first = partition.replicated.is_none();
         let (is_leader, epoch) = (partition.is_leader, partition.leader_epoch);
+        let acknowledged = partition.high_watermark.get();
         let enough = partition.has_enough_in_sync();
         let replicated = partition.replicated.get_or_insert_with(|| Box::new(Replicated::new(state)));
         replicated.pending.take_if(|pending| pending.version != state.version);
         replicated.doubtful.take_if(|doubtful| doubtful.version != state.version);
         replicated.version = state.version;
         replicated.replicas = state.replicas.clone();
+        if is_first {
+            // What was acknowledged while this node was alone was told.
+            replicated.tail_from = if state.adding.contains(&node) { UNTOLD } else { acknowledged };
+        }
+        if replicated.tail_from == UNTOLD && state.isr.contains(&node) {
+            replicated.tail_from = end;
+        }
         let is_new = is_first || replicated.leader != state.leader || replicated.epoch != epoch;
         replicated.leader = state.leader;
         replicated.epoch = epoch;
@@ -109,6 +118,8 @@ impl Broker {
         partition.high_watermark.advance(Some(partition.log_start));
         let Some(replicated) = &mut partition.replicated else { return };
         replicated.epoch_start = durable;
+        // Of what is found here most was acknowledged in an earlier life; how much is known when others are heard.
+        replicated.tail_from = replicated.tail_from.max(durable);
         self.logs.set_stable(log, partition.high_watermark.get());
         self.logs.set_followed(log, is_leader);
         if !is_leader {

@@ -2,7 +2,7 @@
 //! from the log, because by then it has left memory.
 //!
 //! Invariant: one read for each partition at a time; each batch is told once and in order while tails are on. A subscriber
-//! that comes gets what is acknowledged from then on.
+//! that comes gets what is acknowledged from then on, and what its board, when it had just started, had not heard of.
 
 use bytes::Bytes;
 
@@ -14,6 +14,9 @@ use crate::effect::Effects;
 use crate::log::LogReadError;
 use crate::record::Batches;
 use crate::types::Offset;
+
+/// A replica that is being added copies history, and tells nothing before it is in sync.
+pub(super) const UNTOLD: Offset = Offset(i64::MAX);
 
 impl Broker {
     /// Reads what was acknowledged and not told yet.
@@ -34,7 +37,7 @@ impl Broker {
         self.next_token += 1;
         let token = self.next_token;
         if self.logs.read(log, from, below, REPLICA_READ_BYTES, token, fx).is_ok() {
-            replicated.is_tail_read = true;
+            (replicated.is_tail_read, replicated.has_told) = (true, true);
             self.lookups.insert(token, Lookup { partition: key, whom: For::Tail });
         }
     }
@@ -81,9 +84,9 @@ impl Broker {
 impl Partition {
     /// Tails were switched: on means from the next acknowledgement on.
     pub(in crate::broker) fn begin_tail(&mut self) {
-        let from: Offset = self.high_watermark.get();
+        let acknowledged = self.high_watermark.get();
         if let Some(replicated) = &mut self.replicated {
-            replicated.tail_from = from;
+            replicated.tail_from = replicated.tail_from.max(acknowledged).max(replicated.told);
         }
     }
 }
