@@ -272,6 +272,7 @@ impl World {
                     let place = (partition, at.base_offset);
                     let before = self.acknowledged.insert(place, value.clone());
                     assert!(before.is_none_or(|before| before == value), "{place:?} was acknowledged twice");
+                    self.check_copies(place);
                     self.saw(place, value);
                 }
             }
@@ -303,6 +304,17 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What is acknowledged now is on every board that the tree, whoever knows of that already, has in sync.
+    fn check_copies(&self, (partition, offset): (usize, Offset)) {
+        let state = &self.controller.now.topics[TOPIC].partitions[partition];
+        let is_sound = |node: &&Node| node.id != self.controller.rots && Some(node.id) != self.controller.wiped;
+        for node in self.nodes.iter().filter(|node| state.isr.contains(&node.id)).filter(is_sound) {
+            let Some(broker) = node.broker.as_ref().filter(|broker| broker.is_ready()) else { continue };
+            let end = key(broker, partition).and_then(|key| broker.view(key)).map(|view| view.log_end_offset);
+            assert!(end.is_none_or(|end| end > offset), "board {} lacks {offset} of {partition}: {state:?}", node.id);
         }
     }
 
