@@ -9,7 +9,7 @@ use tern::types::LeaderEpoch;
 use super::controller::TOPIC;
 use super::world::{NODES, World, key};
 
-fn view(world: &World, which: usize) -> PartitionView {
+pub fn view(world: &World, which: usize) -> PartitionView {
     let broker = world.nodes[which].broker.as_ref().unwrap();
     broker.view(key(broker, 0).unwrap()).unwrap()
 }

@@ -84,6 +84,8 @@ pub struct World {
     pub wipes: u32,
     /// Records that live subscribers were told.
     pub told: u32,
+    /// No board is told what became of its wishes.
+    pub loses_answers: bool,
 }
 
 impl World {
@@ -126,6 +128,7 @@ impl World {
             sweeps: BTreeMap::new(),
             wipes: 0,
             told: 0,
+            loses_answers: false,
         }
     }
 
@@ -235,7 +238,7 @@ impl World {
             self.spoils += wish.raises_epoch as u32;
             let is_heard = node.is_connected && !self.rng.one_in(5);
             let is_granted = is_heard && self.controller.grant(partition, &wish);
-            let answer = match (is_granted, self.rng.one_in(3)) {
+            let answer = match (is_granted, self.loses_answers || self.rng.one_in(3)) {
                 (_, true) => WishAnswer::Unknown, // the answer is lost, or nobody ever decided
                 (true, false) => WishAnswer::Granted,
                 (false, false) => WishAnswer::Refused,
