@@ -5,6 +5,7 @@ use tern::effect::Channel;
 use tern::types::PartitionIndex;
 
 use crate::board::Settings;
+use crate::clients::producer::Producer;
 use crate::run::{formed, populate, settle};
 use crate::world::World;
 
@@ -25,12 +26,16 @@ fn story(seed: u64) {
     world.run_until(world.now + 3 * SECOND);
     let (leader, next) = leader_and_next(&world).expect("somebody leads");
     // It is in sync for replica.lag.time.max.ms more; the leader, unheard, may acknowledge as long as its session lives.
-    world.boards[next].stalled_until = world.now + 3 * SECOND;
-    world.run_until(world.now + SECOND);
+    world.boards[next].stalled_until = u64::MAX;
+    world.run_until(world.now + 13 * SECOND / 10);
     world.silence(leader, Channel::Quorum);
-    world.run_until(world.now + SECOND);
+    for _ in 0..4 {
+        world.run_until(world.now + SECOND / 4);
+        world.add_client(Box::new(Producer::new("records", 0))); // all others wait for what they have sent
+    }
     world.boards[leader].is_held = true;
-    world.fail_power(leader);
+    world.boards[next].stalled_until = 0;
+    [leader, next].into_iter().for_each(|board| world.fail_power(board));
     world.run_until(world.now + 4 * SECOND);
     settle(&mut world);
 }
