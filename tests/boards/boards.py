@@ -72,7 +72,9 @@ class Board:
     def switch_on(self):
         kernel_line = (
             f"root=/dev/vda rw console=ttyAMA0 quiet systemd.hostname={self.name} systemd.default_timeout_start_sec=900 "
-            f"systemd.machine_id=7e4a0000000000000000000000000{self.number:03}"
+            f"systemd.machine_id=7e4a0000000000000000000000000{self.number:03} "
+            # What services complain of is on the console too: a journal on a file system that turned read-only keeps nothing.
+            "systemd.journald.forward_to_console=1 systemd.journald.max_level_console=warning"
         )
         words = [
             "ip", "netns", "exec", NAMESPACE, *KINDS[self.kind], "-accel", "tcg,thread=multi", "-smp", "1",
@@ -96,6 +98,10 @@ class Board:
 
     def is_on(self):
         return self.process is not None and self.process.poll() is None
+
+    def said(self):
+        """What stands on its console: kernel and service manager, and warnings of the services."""
+        return self.console.read_text(errors="replace")
 
     def shell(self, script, check=True, seconds=120):
         """Runs a script on the board."""
