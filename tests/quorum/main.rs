@@ -8,7 +8,7 @@ mod disk;
 
 mod world;
 
-use tern::effect::Root;
+use tern::effect::{DiskOp, Lane, Root};
 use tern::log::storage::{FileName, FilePath, Storage};
 use tern::quorum::{ENTRY_BYTES_MAX, ProposeError};
 use tern::types::{Instant, Offset};
@@ -204,6 +204,27 @@ fn a_full_disk() {
     assert!(world.members[0].proposed.is_empty() && world.acknowledged.len() > before);
     world.propose(0);
     assert_eq!(world.members[0].proposed.len(), 1);
+}
+
+/// A term for which quorum-state found no room stands nowhere else: its entries wait, so that a node whose power fails then
+/// starts on what its disk has taken.
+#[test]
+fn a_term_is_noted_before_its_entries() {
+    let mut world = world_with(10, u64::MAX);
+    world.members[0].quorum = None;
+    world.start(0);
+    let mut refused = 0;
+    for _ in 0..100 {
+        world.turn_end(0);
+        let next = world.members[0].lanes.get(&Lane::Quorum).and_then(|lane| lane.front());
+        let is_state = next.is_some_and(|(_, op)| matches!(op, DiskOp::WriteFile { .. }));
+        refused += is_state as u32;
+        world.members[0].disk.capacity_bytes = is_state.then_some(0);
+        world.disk_step(0);
+    }
+    assert!(refused > 0 && !world.members[0].quorum.as_ref().unwrap().is_leader());
+    world.members[0].disk.capacity_bytes = None;
+    assert_eq!(restart(&mut world), None);
 }
 
 /// Proposals are bounded by bytes and by size, and their memory comes back.
