@@ -25,6 +25,9 @@ use crate::metrics::METRICS;
 use crate::quorum::{PeerMessage, Role};
 use crate::types::{Instant, NodeId, Now, SessionId};
 
+/// A `MoveSession` is not longer as it is stored.
+const MOVE_SESSION_BYTES_MAX: usize = 64;
+
 /// What this node is in its quorum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuorumRole {
@@ -185,6 +188,7 @@ impl Engine {
     fn engine_message(&mut self, now: Now, from: NodeId, message: EngineMessage) {
         match message {
             EngineMessage::Forward { term, life, sequence, txn } => {
+                self.touched_by(now, &txn);
                 self.metadata.forwarded(now, from, term, (life, sequence), &txn);
             }
             EngineMessage::Judge { term, life, sequence, txn } => {
@@ -198,6 +202,16 @@ impl Engine {
                 self.touched(now, from, broker, sent_micros, &clients);
             }
             EngineMessage::Touched { sent_micros } => self.peers.brokers.noted(Instant(sent_micros)),
+        }
+    }
+
+    /// Who takes a session up elsewhere is alive from now on, not only once a leader with a slow disk has applied it: the
+    /// board that forwards it may have, and have answered the client.
+    fn touched_by(&mut self, now: Now, txn: &[u8]) {
+        if txn.len() <= MOVE_SESSION_BYTES_MAX
+            && let Ok(Txn { body: Body::MoveSession { session, .. }, .. }) = Txn::decode(txn)
+        {
+            self.touched_elsewhere(now, session);
         }
     }
 
