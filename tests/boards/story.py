@@ -65,6 +65,13 @@ class Story:
             self.acknowledged.append(text)
         return done.returncode == 0
 
+    def publish_at_last(self, board, text):
+        """The same again until it is acknowledged; how often it was not."""
+        for refused in range(100):
+            if self.publish(board, text):
+                return refused
+        raise AssertionError(f"{board.name} acknowledges nothing any more")
+
     def read(self, board, topic=TOPIC):
         """All that a topic holds, read through one board."""
         words = ["kcat", "-C", "-q", "-b", f"{board.name}.local:9092", "-t", topic, "-o", "beginning", "-e"]
@@ -131,9 +138,7 @@ def power_cut(story, count):
     for index in range(count):
         if index == count // 3:
             victim.cut_power()
-        while not story.publish(others[index % len(others)], f"cut-{index}"):
-            refused += 1
-            assert refused < 200, "nothing is acknowledged any more after a power cut"
+        refused += story.publish_at_last(others[index % len(others)], f"cut-{index}")
     story.nothing_lost(others[0], f"{victim.name}, which led {led[victim]} partitions, lost its power under load ({refused} tries again)")
     victim.switch_on()
     victim.wait_booted(1200)
@@ -205,11 +210,8 @@ def root_read_only(story):
     # Newer kernels go on telling "rw" of such a mount, and refuse every write.
     refusal = board.shell("touch /var/lib/probe 2>&1", check=False)
     assert "Read-only file system" in refusal, f"the root was to be read-only, and a write to it says {refusal!r}"
-    refused = 0
     for index in range(20):
-        while not story.publish(others[index % len(others)], f"read-only-{index}"):
-            refused += 1
-            assert refused < 100, "nothing is acknowledged any more beside a board that cannot write"
+        story.publish_at_last(others[index % len(others)], f"read-only-{index}")
     # Either it refuses records, or it ends, when a sync finds it out first.
     says_why = re.compile(r"tern\[\d+\]: .*read-only", re.IGNORECASE)
     eventually(lambda: says_why.search(board.said()), 180, f"{board.name} says that its disk is read-only")
