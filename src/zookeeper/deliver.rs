@@ -13,7 +13,8 @@ use crate::types::{Now, Zxid};
 
 impl ZooKeeperDoor {
     /// An answer of the engine. A write's reply leaves behind the events up to its zxid; reads behind it follow at once,
-    /// because the engine applies nothing more before they have.
+    /// because the engine applies nothing more before they have. What else lets reads go on, a sync above all, leaves
+    /// behind the events of everything that they may see.
     pub(super) fn completed(
         &mut self,
         now: Now,
@@ -22,6 +23,9 @@ impl ZooKeeperDoor {
         engine: &mut Engine,
         fx: &mut Effects,
     ) {
+        if matches!(completion, Completion::Proposed(Err(_)) | Completion::ZnodesSynced(_)) {
+            self.deliver_events(engine.last_zxid(), engine, fx);
+        }
         let answer = match completion {
             Completion::Proposed(Ok(result)) => {
                 self.deliver_events(result.zxid, engine, fx);
