@@ -41,9 +41,7 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 /// Seeds that fail, and whose cause is not mended yet: each is an open fault, and `TERN_SEED` replays it.
-/// 1913: the quorum leader's disk stands still, so that it applies later than the others. A client takes its session up
-/// elsewhere, after a long silence and just in time; the leader, which has not applied that yet, ends the session.
-const OPEN: [u64; 1] = [1913];
+const OPEN: [u64; 0] = [];
 
 /// Whatever breaks, what was promised holds; whatever heals, converges. Each run has its share of work and of faults.
 #[test]
