@@ -140,10 +140,15 @@ def power_cut(story, count):
             victim.cut_power()
         refused += story.publish_at_last(others[index % len(others)], f"cut-{index}")
     story.nothing_lost(others[0], f"{victim.name}, which led {led[victim]} partitions, lost its power under load ({refused} tries again)")
-    victim.switch_on()
-    victim.wait_booted(1200)
-    eventually(story.is_healthy, 900, f"{victim.name} is back in sync")
-    story.nothing_lost(victim, f"{victim.name} is back and in sync")
+    comes_back(story, victim, f"{victim.name} is back and in sync")
+
+
+def comes_back(story, board, what):
+    """A board that has no power is switched on, and has everything."""
+    board.switch_on()
+    board.wait_booted(1200)
+    eventually(story.is_healthy, 900, f"{board.name} is back in sync")
+    story.nothing_lost(board, what)
 
 
 def upgrade(story):
@@ -216,10 +221,7 @@ def root_read_only(story):
     says_why = re.compile(r"tern\[\d+\]: .*read-only", re.IGNORECASE)
     eventually(lambda: says_why.search(board.said()), 180, f"{board.name} says that its disk is read-only")
     board.cut_power()
-    board.switch_on()
-    board.wait_booted(1200)
-    eventually(story.is_healthy, 900, f"{board.name} is back in sync")
-    story.nothing_lost(board, f"{board.name}: its root turned read-only, it said so, the others went on, and it is back")
+    comes_back(story, board, f"{board.name}: its root turned read-only, it said so, the others went on, and it is back")
 
 
 def alone(story):
