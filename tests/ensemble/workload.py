@@ -169,10 +169,12 @@ class Sensor(Client):
         client.on_publish = self.acknowledged
         client.connect_timeout = 2
         client.max_inflight_messages_set(100)
-        number, ended, next_at = 0, None, 0
-        while self.is_wanted or (self.waiting and time.monotonic() < ended + END_SECONDS - 20):
-            if not self.is_wanted and ended is None:
-                ended = time.monotonic()
+        number, deadline, next_at = 0, None, 0
+        while True:
+            if not self.is_wanted:
+                deadline = deadline or time.monotonic() + END_SECONDS - 20
+                if not self.waiting or time.monotonic() > deadline:
+                    break
             if not client.is_connected() and not self.connect(client):
                 continue
             if self.is_wanted and len(self.waiting) < 100 and time.monotonic() >= next_at:
