@@ -135,8 +135,9 @@ impl LogsConfig {
             checkpoint_dir: None,
             journal_half_bytes: 8 << 20,
             reserve_bytes: 4 << 20,
-            // Less than a second of a card's reading; moved more often, its half a dozen syncs would be felt by writers.
-            scan_bytes: 16 << 20,
+            // Three seconds of a card's reading; moved more often, its half a dozen syncs would be felt by one write in a
+            // hundred.
+            scan_bytes: 64 << 20,
             scan_total_bytes: 256 << 20,
             linger: true,
             clock_floor,
