@@ -55,7 +55,7 @@ def make(boards, topic, partitions, replication, *options):
 def produce(boards, topic, count, size=100, partition=0):
     """So many records into one partition, all acknowledged."""
     refused = []
-    settings = {"acks": "all", "linger.ms": 5, "batch.num.messages": 50}
+    settings = {"enable.idempotence": True, "linger.ms": 5, "batch.num.messages": 50}  # else a batch that is sent again comes late
     producer = Producer({"bootstrap.servers": bootstrap(boards), **settings})
     for number in range(count):
         value = b"%010d" % number + b"x" * (size - 10)
