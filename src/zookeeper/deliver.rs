@@ -12,9 +12,9 @@ use crate::metrics::METRICS;
 use crate::types::{Now, Zxid};
 
 impl ZooKeeperDoor {
-    /// An answer of the engine. A write's reply leaves behind the events up to its zxid; reads behind it follow at once,
-    /// because the engine applies nothing more before they have. What else lets reads go on, a sync above all, leaves
-    /// behind the events of everything that they may see.
+    /// An answer of the engine. It leaves behind the events of everything that it shows: a write's reply those up to its
+    /// zxid, any other those of all that is applied. Reads behind it follow at once, because the engine applies nothing more
+    /// before they have.
     pub(super) fn completed(
         &mut self,
         now: Now,
@@ -23,20 +23,17 @@ impl ZooKeeperDoor {
         engine: &mut Engine,
         fx: &mut Effects,
     ) {
-        if matches!(completion, Completion::Proposed(Err(_)) | Completion::ZnodesSynced(_)) {
-            self.deliver_events(engine.last_zxid(), engine, fx);
-        }
+        let shown = match &completion {
+            Completion::Proposed(Ok(result)) => result.zxid,
+            _ => engine.last_zxid(),
+        };
+        self.deliver_events(shown, engine, fx);
         let answer = match completion {
-            Completion::Proposed(Ok(result)) => {
-                self.deliver_events(result.zxid, engine, fx);
-                Answer::Applied(result)
-            }
-            Completion::Proposed(Err(error)) => Answer::Unknown(error),
+            Completion::Proposed(Ok(result)) => Answer::Applied(result),
+            Completion::Proposed(Err(error)) | Completion::ZnodesSynced(Err(error)) => Answer::Unknown(error),
             Completion::ZnodesSynced(Ok(())) => Answer::Fresh,
-            Completion::ZnodesSynced(Err(error)) => Answer::Unknown(error),
             Completion::ZnodesReplaced => return self.close_all(fx),
-            Completion::ZnodesChanged => return self.deliver_events(engine.last_zxid(), engine, fx),
-            _ => return,
+            _ => return, // ZnodesChanged: the events were all
         };
         let Some(mut connection) = self.take(waiter.conn) else { return };
         let mut displaced = None;
