@@ -278,8 +278,8 @@ pub const CLOCK_FLOOR_MS: i64 = 1_793_491_200_000;
 /// A group's name, as long as a record key's may well be.
 pub const GROUP_NAME_BYTES_MAX: usize = 16 * 1024;
 
-/// Rows that one series of `/metrics` about groups may have: with names of 100 bytes all of them take about 1 MB.
-pub const GROUP_SERIES_ROWS_MAX: usize = 1_000;
+/// What one series of `/metrics` about groups may take, about 1,300 rows of usual names; the row that passes it is the last.
+pub const GROUP_SERIES_BYTES_MAX: usize = 128 * 1024;
 
 /// What one member of a group may bring: names and metadata for its assignors, and what keeping them takes.
 pub const GROUP_MEMBER_METADATA_BYTES_MAX: usize = 256 * 1024;

@@ -1,14 +1,14 @@
 //! The part of `/metrics` about consumer groups, under kafka_exporter's names.
 //!
 //! Each node tells of the groups that it coordinates, so that a group stands on one page of an ensemble. Lag is known where
-//! this node has a copy of the partition, and left out elsewhere. A series has at most `GROUP_SERIES_ROWS_MAX` rows, the
-//! first by name, so that the page always finds memory; `tern_group_rows_left_out` counts the others.
+//! this node has a copy of the partition, and left out elsewhere. A series has `GROUP_SERIES_BYTES_MAX`, for the first
+//! groups by name, so that the page finds memory however many there are; `tern_group_rows_left_out` counts the other rows.
 
 use std::fmt::{Arguments, Result, Write};
 
 use super::super::view::{GroupView, View};
 use super::metrics::head;
-use crate::limits::GROUP_SERIES_ROWS_MAX;
+use crate::limits::GROUP_SERIES_BYTES_MAX;
 use crate::types::{Offset, PartitionIndex};
 
 /// What a line tells of a committed offset, given how much of the partition is committed here; `None` leaves it out.
@@ -63,22 +63,28 @@ pub(super) fn render(view: &View<'_>, out: &mut dyn Write) -> Result {
 /// The rows of one series.
 struct Rows<'a> {
     out: &'a mut dyn Write,
-    written: usize,
+    bytes: usize,
     left_out: usize,
 }
 
 impl<'a> Rows<'a> {
     fn new(out: &'a mut dyn Write) -> Rows<'a> {
-        Rows { out, written: 0, left_out: 0 }
+        Rows { out, bytes: 0, left_out: 0 }
     }
 
     fn add(&mut self, row: Arguments<'_>) -> Result {
-        if self.written == GROUP_SERIES_ROWS_MAX {
+        if self.bytes > GROUP_SERIES_BYTES_MAX {
             self.left_out += 1;
             return Ok(());
         }
-        self.written += 1;
-        writeln!(self.out, "{row}")
+        writeln!(self, "{row}")
+    }
+}
+
+impl Write for Rows<'_> {
+    fn write_str(&mut self, text: &str) -> Result {
+        self.bytes += text.len();
+        self.out.write_str(text)
     }
 }
 
