@@ -325,3 +325,15 @@ pub(super) fn lines_crc(config: &Config) -> u32 {
     }
     crate::types::crc32c::crc32c(text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest of them is still looked at.
+    #[test]
+    fn a_session_that_moves_is_short() {
+        let body = Body::MoveSession { session: SessionId(i64::MIN), timeout_ms: u32::MAX, node: NodeId(i32::MAX) };
+        assert!(Txn { by: By::NODE, body }.encode().len() <= MOVE_SESSION_BYTES_MAX);
+    }
+}
