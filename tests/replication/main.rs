@@ -9,6 +9,7 @@ mod disk;
 
 mod controller;
 mod cut;
+mod directed;
 mod doubt;
 mod moves;
 mod rot;

@@ -542,8 +542,7 @@ impl World {
             4 => self.nodes[which].disk.calls_until_power_cut = Some(self.rng.below(60)),
             5..=6 => self.nodes[which].is_connected = false,
             7..=10 => self.nodes[which].is_connected = true,
-            // A node that finds its disk full when it opens its logs does not start; that is not asked here.
-            11 if self.nodes[which].broker.as_ref().is_some_and(Broker::is_ready) => {
+            11 => {
                 let used = self.nodes[which].disk.used_bytes();
                 self.nodes[which].disk.capacity_bytes = Some(used + self.rng.below(2000));
             }
