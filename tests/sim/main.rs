@@ -5,7 +5,7 @@
 //! are in `invariants/`, directed stories in `scenarios/`. A failing seed prints the one command that replays it.
 //!
 //! ```text
-//! cargo test --profile sim --test sim                     ten seeds
+//! cargo test --profile sim --test sim                     four seeds
 //! TERN_SEEDS=2000 cargo test --profile sim --test sim     so many, two at a time
 //! TERN_SEED=77 cargo test --profile sim --test sim seeds  that one
 //! TERN_TRACE=info TERN_SEED=77 ...                        with what the nodes say; debug: and all that they know at its end
