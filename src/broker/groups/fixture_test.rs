@@ -253,13 +253,19 @@ impl Fixture {
 
     /// A stable group of so many members: their ids, the leader first, and the generation.
     pub fn stable(&mut self, count: usize) -> (Vec<String>, i32) {
+        let (ids, generation) = self.completing(count);
+        self.settle(&ids, generation);
+        (ids, generation)
+    }
+
+    /// The same before they are assigned anything.
+    pub fn completing(&mut self, count: usize) -> (Vec<String>, i32) {
         let joining: Vec<(String, u32)> = (0..count).map(|_| self.newcomer()).collect();
         self.pass(6_001);
         let generations: Vec<Joined> = joining.iter().map(|(_, slot)| self.joined(*slot)).collect();
         let (leader, generation) = (generations[0].leader.to_string(), generations[0].generation);
         let mut ids: Vec<String> = joining.into_iter().map(|(id, _)| id).collect();
         ids.sort_by_key(|id| *id != leader);
-        self.settle(&ids, generation);
         (ids, generation)
     }
 

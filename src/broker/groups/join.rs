@@ -243,7 +243,7 @@ impl Group {
                 let record = self.record(|_, member| &member.assignment);
                 let (group, may_skip) = (self.number, request.may_skip_assignment);
                 let store = Store::Replacement { group, member: new, before, leader_before, may_skip };
-                cx.append(self.partition, vec![record], store);
+                cx.append_awaited(now, self.partition, vec![record], store);
             }
             _ => self.rebalance(cx, now),
         }

@@ -255,6 +255,17 @@ impl Context {
         self.output.push_back(Output::Append { partition, records, token });
         token
     }
+
+    /// `append` for records that clients wait for.
+    fn append_awaited(&mut self, now: Now, partition: PartitionIndex, records: Vec<GroupRecord>, store: Store) {
+        let token = self.append(partition, records, store);
+        self.wait_for(now, token);
+    }
+
+    /// A client waits for these records, for `offsets.commit.timeout.ms`.
+    fn wait_for(&mut self, now: Now, token: u32) {
+        self.stores.wait_until(token, now.mono.plus_millis(self.config.offsets_commit_timeout_ms));
+    }
 }
 
 impl Groups {
@@ -295,10 +306,7 @@ impl Groups {
                 self.sweep(number);
             }
         }
-        while let Some(waiter) = self.cx.stores.expired(now.mono) {
-            // Perhaps this coordinator hears nobody any more: the client looks for another.
-            self.cx.answer(waiter, GroupAnswer::Stored(Err(GroupError::Unavailable)));
-        }
+        self.answer_late(now);
         if self.check_expiry_at.is_some_and(|at| now.mono >= at) {
             self.check_expiry_at = Some(now.mono.plus_millis(self.cx.config.offsets_retention_check_ms));
             self.expire_offsets(now);

@@ -12,7 +12,7 @@ use super::{Context, Group, GroupAnswer, GroupError, GroupRecord, Groups, Member
 use crate::broker::Waiter;
 use crate::limits::GROUP_NAME_BYTES_MAX;
 use crate::memory::Grant;
-use crate::types::{Instant, LeaderEpoch, Now, Offset, PartitionIndex, Timestamp};
+use crate::types::{LeaderEpoch, Now, Offset, PartitionIndex, Timestamp};
 
 /// What an offset takes besides its note, its share of the topic's name and of a half-full map included.
 const OFFSET_BYTES: usize = 160;
@@ -63,7 +63,6 @@ pub(super) struct CommitUnderWay {
     pub offsets: Vec<(Arc<str>, PartitionIndex, Committed)>,
     /// The client, until it has waited for too long.
     pub waiter: Option<Waiter>,
-    pub deadline: Instant,
     pub held: Grant,
 }
 
@@ -205,9 +204,8 @@ impl Groups {
         };
         let records = offsets.iter().map(record).collect();
         group.commits_under_way += 1;
-        let deadline = now.mono.plus_millis(self.cx.config.offsets_commit_timeout_ms);
-        let commit = CommitUnderWay { group: group.number, offsets, waiter: Some(waiter), deadline, held };
-        self.cx.append(group.partition, records, Store::Commit(commit));
+        let commit = CommitUnderWay { group: group.number, offsets, waiter: Some(waiter), held };
+        self.cx.append_awaited(now, group.partition, records, Store::Commit(commit));
         Ok(())
     }
 
@@ -232,6 +230,7 @@ impl Groups {
     /// Forgets offsets; one result each. `Ok`: `GroupAnswer::Stored` follows for those that are refused for nothing.
     pub fn delete_offsets(
         &mut self,
+        now: Now,
         group: &str,
         partitions: &[(&str, PartitionIndex)],
         waiter: Waiter,
@@ -252,9 +251,7 @@ impl Groups {
         let records = group.forget_offsets(&mut self.cx, &gone);
         match records.is_empty() {
             true => self.cx.answer(waiter, GroupAnswer::Stored(Ok(()))),
-            false => {
-                self.cx.append(group.partition, records, Store::Tell(waiter));
-            }
+            false => self.cx.append_awaited(now, group.partition, records, Store::Tell(Some(waiter))),
         }
         Ok(results)
     }
@@ -274,7 +271,7 @@ impl Groups {
     }
 
     /// Forgets an empty group and its offsets. `Ok`: `GroupAnswer::Stored` follows.
-    pub fn delete_group(&mut self, name: &str, waiter: Waiter) -> Result<(), GroupError> {
+    pub fn delete_group(&mut self, now: Now, name: &str, waiter: Waiter) -> Result<(), GroupError> {
         let group = self.by_name.get(name).ok_or(GroupError::GroupNotFound)?;
         if group.state != State::Empty {
             return Err(GroupError::NonEmptyGroup);
@@ -283,7 +280,7 @@ impl Groups {
         let all = group.offsets.select(|_, _| true);
         let mut records = group.forget_offsets(&mut self.cx, &all);
         records.extend(group.tombstones());
-        self.cx.append(group.partition, records, Store::Tell(waiter));
+        self.cx.append_awaited(now, group.partition, records, Store::Tell(Some(waiter)));
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
-//! Records on their way to the log, and what happens once they are there.
+//! Records on their way to the log, and what happens once they are there, or not in time.
 //!
-//! Invariant: each token is ended once; what is held for records under way is granted.
+//! Invariant: each token is ended once; what is held for records under way is granted. Clients wait for
+//! `offsets.commit.timeout.ms` at most: a coordinator that is cut off from the other replicas answers, so that they look
+//! for another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,8 +45,8 @@ pub(super) enum Store {
     Replacement { group: u32, member: Arc<str>, before: Replaced, leader_before: Arc<str>, may_skip: bool },
     /// Offsets are committed.
     Commit(CommitUnderWay),
-    /// Somebody is told.
-    Tell(Waiter),
+    /// Somebody is told, until they have waited for too long.
+    Tell(Option<Waiter>),
     /// What a group had as a consumer group is forgotten.
     Retraction { group: u32, keys: Vec<Vec<u8>> },
     /// A consumer group is as its coordinator has it.
@@ -54,49 +56,61 @@ pub(super) enum Store {
 /// Everything under way.
 #[derive(Debug, Default)]
 pub(super) struct Stores {
-    by_token: BTreeMap<u32, (PartitionIndex, Store)>,
-    /// Commits whose clients still wait, the oldest first.
-    waiting: BTreeSet<u32>,
+    by_token: BTreeMap<u32, UnderWay>,
+    /// Until when clients wait.
+    deadlines: BTreeSet<(Instant, u32)>,
     last_token: u32,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    partition: PartitionIndex,
+    store: Store,
+    deadline: Option<Instant>,
 }
 
 impl Stores {
     /// A token for records that go to `partition`.
     pub fn begin(&mut self, partition: PartitionIndex, store: Store) -> u32 {
         self.last_token = self.last_token.wrapping_add(1);
-        if matches!(store, Store::Commit(_)) {
-            self.waiting.insert(self.last_token);
-        }
-        self.by_token.insert(self.last_token, (partition, store));
+        self.by_token.insert(self.last_token, UnderWay { partition, store, deadline: None });
         self.last_token
+    }
+
+    /// Somebody waits for these records until then. Who came before them and still waits has set an earlier end, for all.
+    pub fn wait_until(&mut self, token: u32, at: Instant) {
+        let Some(under_way) = self.by_token.get_mut(&token).filter(|under_way| under_way.deadline.is_none()) else {
+            return;
+        };
+        under_way.deadline = Some(at);
+        self.deadlines.insert((at, token));
     }
 
     /// Takes what waits for the token.
     pub fn end(&mut self, token: u32) -> Option<Store> {
-        self.waiting.remove(&token);
-        self.by_token.remove(&token).map(|(_, store)| store)
+        let under_way = self.by_token.remove(&token)?;
+        if let Some(at) = under_way.deadline {
+            self.deadlines.remove(&(at, token));
+        }
+        Some(under_way.store)
     }
 
     /// When the first client has waited for long enough.
     pub fn next_deadline(&self) -> Option<Instant> {
-        match self.by_token.get(self.waiting.first()?) {
-            Some((_, Store::Commit(commit))) => Some(commit.deadline),
-            _ => None, // each of them is a commit
-        }
+        self.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// A client that has waited for long enough. Its commit stays under way: it may have been copied.
-    pub fn expired(&mut self, now: Instant) -> Option<Waiter> {
-        self.next_deadline().filter(|deadline| *deadline <= now)?;
-        match self.by_token.get_mut(&self.waiting.pop_first()?) {
-            Some((_, Store::Commit(commit))) => commit.waiter.take(),
-            _ => None,
-        }
+    /// Records that somebody has waited for long enough.
+    fn expired(&mut self, now: Instant) -> Option<u32> {
+        self.next_deadline().filter(|at| *at <= now)?;
+        let (_, token) = self.deadlines.pop_first()?;
+        self.by_token.get_mut(&token)?.deadline = None;
+        Some(token)
     }
 
     /// Commits under way.
     pub fn commits(&mut self) -> impl Iterator<Item = &mut CommitUnderWay> {
-        self.by_token.values_mut().filter_map(|(_, store)| match store {
+        self.by_token.values_mut().filter_map(|under_way| match &mut under_way.store {
             Store::Commit(commit) => Some(commit),
             _ => None,
         })
@@ -104,15 +118,15 @@ impl Stores {
 
     /// The records of a consumer group.
     pub fn consumer(&mut self, token: u32) -> Option<&mut ConsumerStore> {
-        match self.by_token.get_mut(&token) {
-            Some((_, Store::Consumer(store))) => Some(store),
+        match &mut self.by_token.get_mut(&token)?.store {
+            Store::Consumer(store) => Some(store),
             _ => None,
         }
     }
 
     /// Tokens of a partition.
     pub fn of(&self, partition: PartitionIndex) -> Vec<u32> {
-        self.by_token.iter().filter(|(_, (of, _))| *of == partition).map(|(token, _)| *token).collect()
+        self.by_token.iter().filter(|(_, one)| one.partition == partition).map(|(token, _)| *token).collect()
     }
 }
 
@@ -122,7 +136,8 @@ impl Groups {
         let Some(store) = self.cx.stores.end(token) else { return };
         match store {
             Store::Nobody => {}
-            Store::Tell(waiter) => self.cx.answer(waiter, GroupAnswer::Stored(result)),
+            Store::Tell(Some(waiter)) => self.cx.answer(waiter, GroupAnswer::Stored(result)),
+            Store::Tell(None) => {}
             Store::Retraction { group, keys } => {
                 let group = group_of(&mut self.by_name, &self.names, group).filter(|_| result.is_err());
                 if let Some(group) = group {
@@ -144,6 +159,34 @@ impl Groups {
                     }
                 }
             }
+        }
+    }
+}
+
+impl Groups {
+    /// Answers those who have waited for long enough: perhaps this coordinator hears nobody any more.
+    pub(super) fn answer_late(&mut self, now: Now) {
+        while let Some(token) = self.cx.stores.expired(now.mono) {
+            self.give_up(now, token);
+        }
+    }
+
+    /// What was asked for stays under way, because it may have been copied; but a generation that members do not get is none.
+    fn give_up(&mut self, now: Now, token: u32) {
+        let error = GroupError::Unavailable;
+        let Some(under_way) = self.cx.stores.by_token.get_mut(&token) else { return };
+        let waiter = match &mut under_way.store {
+            Store::Nobody | Store::Retraction { .. } => None,
+            Store::Tell(waiter) => waiter.take(),
+            Store::Commit(commit) => commit.waiter.take(),
+            Store::Consumer(store) => {
+                let (group, answers) = (store.group, std::mem::take(&mut store.answers));
+                return self.refuse_reports(group, answers, error);
+            }
+            Store::Assignment(_) | Store::Replacement { .. } => return self.stored(now, token, Err(error)),
+        };
+        if let Some(waiter) = waiter {
+            self.cx.answer(waiter, GroupAnswer::Stored(Err(error)));
         }
     }
 }

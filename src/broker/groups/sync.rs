@@ -53,13 +53,14 @@ impl Group {
                 self.keep_alive(cx, now, id);
                 Ok(())
             }
-            State::CompletingRebalance => self.await_assignment(cx, request, waiter),
+            State::CompletingRebalance => self.await_assignment(cx, now, request, waiter),
         }
     }
 
     fn await_assignment(
         &mut self,
         cx: &mut Context,
+        now: Now,
         request: &SyncRequest<'_>,
         waiter: Waiter,
     ) -> Result<(), GroupError> {
@@ -79,7 +80,7 @@ impl Group {
             let of = |id: &str| assignment.by_member.get(id).map_or(&[][..], |(bytes, _)| bytes);
             let record = self.record(|id, _| of(id));
             self.is_storing = true;
-            cx.append(self.partition, vec![record], Store::Assignment(assignment));
+            cx.append_awaited(now, self.partition, vec![record], Store::Assignment(assignment));
         }
         Ok(())
     }

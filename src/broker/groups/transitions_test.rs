@@ -407,6 +407,31 @@ fn commit_times_out() {
     assert_eq!((f.committed("g"), f.answers.len()), (Some(7), 0));
 }
 
+/// So is who forgets offsets or a group, and who waits for an assignment: that generation is none.
+#[test]
+fn others_time_out() {
+    let mut f = Fixture::new();
+    assert_eq!(f.commit("gone", "", -1, 5), Ok(()));
+    let (ids, generation) = f.completing(2);
+    let [deleting, forgetting] = [f.waiter(), f.waiter()];
+    f.groups.delete_offsets(f.now(), "gone", &[("t", PartitionIndex(0))], deleting).unwrap();
+    f.groups.delete_group(f.now(), "gone", forgetting).unwrap();
+    let led = f.sync(&ids[0], generation, &[(&ids[0], b"a"), (&ids[1], b"b")]);
+    let follows = f.sync(&ids[1], generation, &[]);
+    f.pass(f.groups.cx.config.offsets_commit_timeout_ms - 1);
+    assert!(f.answers.is_empty());
+    f.pass(1);
+    for waiter in [deleting, forgetting] {
+        assert_eq!(f.answers.remove(&waiter.slot.0), Some(GroupAnswer::Stored(Err(GroupError::Unavailable))));
+    }
+    for slot in [led, follows] {
+        assert_eq!(f.answers.remove(&slot), Some(GroupAnswer::Synced(Err(GroupError::Unavailable))));
+    }
+    assert_eq!(f.state(), Some(State::PreparingRebalance));
+    f.store();
+    assert_eq!((f.state(), f.answers.len()), (Some(State::PreparingRebalance), 0));
+}
+
 /// Offsets are forgotten one by one or with their group, only where nobody reads, also those on their way.
 #[test]
 fn deletion() {
@@ -415,23 +440,23 @@ fn deletion() {
     assert_eq!(f.commit("g", &ids[0], generation, 5), Ok(()));
     let waiter = f.waiter();
     let at = PartitionIndex(0);
-    let results = f.groups.delete_offsets("g", &[("t", at), ("u", at)], waiter).unwrap();
+    let results = f.groups.delete_offsets(f.now(), "g", &[("t", at), ("u", at)], waiter).unwrap();
     assert_eq!(results, [Err(GroupError::SubscribedToTopic), Ok(())]);
-    assert_eq!(f.groups.delete_group("g", waiter), Err(GroupError::NonEmptyGroup));
-    assert_eq!(f.groups.delete_group("h", waiter), Err(GroupError::GroupNotFound));
+    assert_eq!(f.groups.delete_group(f.now(), "g", waiter), Err(GroupError::NonEmptyGroup));
+    assert_eq!(f.groups.delete_group(f.now(), "h", waiter), Err(GroupError::GroupNotFound));
     assert_eq!(f.leave(&ids[0], None), Ok(()));
     let committing = f.waiter();
     let from = MemberOf { group: "g", member: "", instance: None, generation: -1 };
     f.groups.commit(f.now(), PLACE, &from, &[to_commit(6)], committing).unwrap();
     let deleting = f.waiter();
-    assert_eq!(f.groups.delete_offsets("g", &[("t", at)], deleting).unwrap(), [Ok(())]);
+    assert_eq!(f.groups.delete_offsets(f.now(), "g", &[("t", at)], deleting).unwrap(), [Ok(())]);
     f.collect();
     f.store();
     assert_eq!(f.committed("g"), None);
     f.restart();
     assert_eq!((f.committed("g"), f.state()), (None, Some(State::Empty)));
     let deleting = f.waiter();
-    f.groups.delete_group("g", deleting).unwrap();
+    f.groups.delete_group(f.now(), "g", deleting).unwrap();
     f.collect();
     f.store();
     assert_eq!(f.answers.remove(&deleting.slot.0), Some(GroupAnswer::Stored(Ok(()))));

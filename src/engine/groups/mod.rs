@@ -304,7 +304,7 @@ impl Engine {
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         self.place_of_group(group)?;
         let now = self.group_time(now);
-        let results = self.coordination.groups.delete_offsets(group, partitions, waiter);
+        let results = self.coordination.groups.delete_offsets(now, group, partitions, waiter);
         self.follow_groups(now);
         results
     }
@@ -313,7 +313,7 @@ impl Engine {
     pub fn delete_group(&mut self, now: Now, group: &str, waiter: Waiter) -> Result<(), GroupError> {
         self.place_of_group(group)?;
         let now = self.group_time(now);
-        let result = self.coordination.groups.delete_group(group, waiter);
+        let result = self.coordination.groups.delete_group(now, group, waiter);
         self.follow_groups(now);
         result
     }

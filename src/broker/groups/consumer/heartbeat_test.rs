@@ -136,6 +136,27 @@ fn deadlines() {
     assert_eq!(f.state(), Some(State::Empty));
 }
 
+/// What is not copied in time is answered, and told again by the coordinator that hears the others, or hears them again.
+#[test]
+fn answers_in_time() {
+    let mut f = Fixture::consumers();
+    let slot = f.beat(&joining("a"));
+    let timeout_ms = f.groups.cx.config.offsets_commit_timeout_ms;
+    f.pass(timeout_ms - 1);
+    let again = f.beat(&at("a", 1));
+    assert_eq!((f.standing(slot), f.standing(again)), (None, None));
+    f.pass(1);
+    for slot in [slot, again] {
+        assert_eq!(f.standing(slot), Some(Err(GroupError::Unavailable)));
+    }
+    let later = f.beat(&at("a", 1));
+    f.pass(timeout_ms - 1);
+    assert_eq!(f.standing(later), None);
+    f.store();
+    let told = f.standing(later).unwrap().unwrap();
+    assert_eq!((told.epoch, indexes(&told.assignment.unwrap())), (1, vec![0, 1, 2, 3]));
+}
+
 /// Who leaves gives everything back; a static member that leaves for a while keeps it until its session ends.
 #[test]
 fn leaving() {
@@ -279,7 +300,7 @@ fn commits() {
     f.told(&at("a", LEAVING)).unwrap();
     assert_eq!(f.commit("g", "", -1, 7), Ok(()));
     let waiter = f.waiter();
-    f.groups.delete_group("g", waiter).unwrap();
+    f.groups.delete_group(f.now(), "g", waiter).unwrap();
     f.collect();
     f.store();
     f.restart();

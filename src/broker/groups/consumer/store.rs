@@ -46,7 +46,7 @@ pub(super) enum Item {
 pub(in crate::broker::groups) struct ConsumerStore {
     pub group: u32,
     items: Vec<Item>,
-    answers: Vec<(Waiter, GroupAnswer)>,
+    pub answers: Vec<(Waiter, GroupAnswer)>,
 }
 
 impl Item {
@@ -168,15 +168,23 @@ impl Group {
         let state = consumer.state();
         let (items, records) = consumer.take_records(&self.name);
         if records.is_empty() {
-            let last = consumer.last_store.and_then(|token| cx.stores.consumer(token));
+            let last = consumer.last_store.and_then(|token| Some((token, cx.stores.consumer(token)?)));
             match (last, answer) {
-                (Some(store), answer) => store.answers.extend(answer),
+                (_, None) => {}
+                (Some((token, store)), Some(answer)) => {
+                    store.answers.push(answer);
+                    cx.wait_for(now, token);
+                }
                 (None, Some((waiter, answer))) => cx.answer(waiter, answer),
-                (None, None) => {}
             }
         } else {
+            let is_awaited = answer.is_some();
             let store = ConsumerStore { group: self.number, items, answers: answer.into_iter().collect() };
-            consumer.last_store = Some(cx.append(self.partition, records, Store::Consumer(store)));
+            let token = cx.append(self.partition, records, Store::Consumer(store));
+            consumer.last_store = Some(token);
+            if is_awaited {
+                cx.wait_for(now, token);
+            }
         }
         if state != self.state {
             self.transition(state, now);
@@ -193,27 +201,38 @@ impl Groups {
         result: Result<(), GroupError>,
     ) {
         let ConsumerStore { group, items, answers } = store;
-        let group = group_of(&mut self.by_name, &self.names, group);
-        if let Some(consumer) = group.and_then(|group| group.consumer.as_deref_mut()) {
+        if let Some(consumer) = self.consumer_of(group) {
             consumer.last_store.take_if(|last| *last == token);
             if result.is_err() {
                 consumer.unsaved.extend(items);
-                for (_, answer) in &answers {
-                    if let GroupAnswer::Reported(Ok(standing)) = answer
-                        && let Some(member) = consumer.members.get_mut(&standing.member)
-                    {
-                        member.is_untold = true;
-                    }
-                }
             }
         }
-        for (waiter, answer) in answers {
-            let answer = match result {
-                Ok(()) => answer,
-                Err(error) => refused(&answer, error),
-            };
-            self.cx.answer(waiter, answer);
+        match result {
+            Ok(()) => answers.into_iter().for_each(|(waiter, answer)| self.cx.answer(waiter, answer)),
+            Err(error) => self.refuse_reports(group, answers, error),
         }
+    }
+
+    /// Members do not learn where they stand: they are told the next time.
+    pub(in crate::broker::groups) fn refuse_reports(
+        &mut self,
+        group: u32,
+        answers: Vec<(Waiter, GroupAnswer)>,
+        error: GroupError,
+    ) {
+        for (waiter, answer) in answers {
+            if let GroupAnswer::Reported(Ok(standing)) = &answer
+                && let Some(consumer) = self.consumer_of(group)
+                && let Some(member) = consumer.members.get_mut(&standing.member)
+            {
+                member.is_untold = true;
+            }
+            self.cx.answer(waiter, refused(&answer, error));
+        }
+    }
+
+    fn consumer_of(&mut self, group: u32) -> Option<&mut Consumer> {
+        group_of(&mut self.by_name, &self.names, group)?.consumer.as_deref_mut()
     }
 }
 
