@@ -8,6 +8,7 @@
 //! |---|---|
 //! | 1 | the first format; a tree that names no level has this one |
 //! | 2 | `Body::RegisterBrokerIn`: which directory a broker's logs are in; `Body::Reconfig` |
+//! | 3 | a partition's state names replicas whose disks were emptied, for unclean elections |
 
 /// The feature's name, for `/feature` and Kafka's own tools.
 pub const NAME: &str = "tern.version";
@@ -16,12 +17,14 @@ pub const PATH: &str = "/feature";
 /// The lowest level that this program speaks.
 pub const FIRST: u16 = 1;
 /// The highest level that this program understands; a new cluster begins with it.
-pub const LEVEL: u16 = 2;
+pub const LEVEL: u16 = 3;
 
 /// From this level on brokers say which directory their logs are in.
 pub const DIRECTORIES: u16 = 2;
 /// From this level on the members of the ensemble can be changed.
 pub const RECONFIG: u16 = 2;
+/// From this level on a partition's state says who came back with an empty disk.
+pub const EMPTIED: u16 = 3;
 
 #[cfg(test)]
 mod tests {

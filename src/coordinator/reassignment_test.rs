@@ -65,7 +65,13 @@ impl Bench {
     }
 
     fn is_away(&mut self, id: i32) {
-        self.ok(Txn { by: By::NODE, body: Body::CloseSession { session: SessionId(100 + i64::from(id)) } });
+        self.is_gone(id, 100 + i64::from(id));
+    }
+
+    /// A broker's session ends.
+    fn is_gone(&mut self, id: i32, session: i64) {
+        assert!(self.view().brokers.contains_key(&NodeId(id)));
+        self.ok(Txn { by: By::NODE, body: Body::CloseSession { session: SessionId(session) } });
     }
 }
 
@@ -234,5 +240,44 @@ fn unclean_election() {
     bench.ok(Txn::by_node(ops[0].clone()));
     assert_eq!((bench.shown(), bench.state().leader_epoch), ("312+3- 2 2".to_string(), LeaderEpoch(1)));
     bench.is_away(2);
+    assert_eq!(elect_unclean(bench.view(), "t", index), Err(ElectionError::NobodyAlive));
+}
+
+/// A replica that came back with an empty disk is not elected while another may have records, unless somebody asks and
+/// nobody else lives; once it has been in sync it is as good as any, and before all members know of such a note there is none.
+#[test]
+fn unclean_election_of_an_emptied_replica() {
+    use builders::{ElectionError, elect_leaders, elect_unclean};
+    let mut bench = bench(&[1, 2, 3]);
+    let index = PartitionIndex(0);
+    let text = |bench: &Bench| bench.text(STATE).unwrap();
+    (1..=3).for_each(|id| drop(bench.register_in(id, 200 + i64::from(id), "first")));
+    bench.in_sync(3, &[3, 1]);
+    bench.is_gone(2, 202);
+    bench.register_in(1, 301, "second");
+    assert_eq!((bench.shown(), bench.state().emptied.to_vec()), ("123+- 3 3".to_string(), ids(&[1])));
+    assert!(text(&bench).ends_with(r#""isr":[3],"emptied":[1]}"#), "{}", text(&bench));
+    bench.is_gone(3, 203);
+
+    assert_eq!(elect_leaders(bench.view(), |_| true), None, "2 may have records");
+    assert!(elect_unclean(bench.view(), "t", index).is_ok(), "somebody asked");
+    bench.register(2, 402);
+    let txn = elect_leaders(bench.view(), |_| true).unwrap();
+    bench.ok(txn);
+    assert_eq!((bench.shown(), bench.state().emptied.to_vec()), ("123+- 2 2".to_string(), ids(&[1])));
+    let copied = builders::NewState {
+        leader: NodeId(2),
+        isr: [NodeId(2), NodeId(1)].into_iter().collect(),
+        raises_epoch: false,
+        version: bench.state().version,
+    };
+    bench.ok(builders::alter_partition(bench.view(), "t", index, &copied).unwrap());
+    assert!(text(&bench).ends_with(r#""isr":[2,1]}"#), "{}", text(&bench));
+
+    bench.ok(Txn::by_node(set(features::PATH, &String::from_utf8(json::features(features::RECONFIG)).unwrap())));
+    bench.register_in(1, 501, "third");
+    assert_eq!((bench.shown(), bench.state().emptied.to_vec()), ("123+- 2 2".to_string(), ids(&[])));
+    bench.is_gone(2, 402);
+    bench.is_gone(1, 501);
     assert_eq!(elect_unclean(bench.view(), "t", index), Err(ElectionError::NobodyAlive));
 }

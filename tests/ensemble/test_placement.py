@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -255,6 +256,28 @@ def test_unclean_election(boards, new_tools, tmp_path):
     boards.start(1)
     boards.members[1].ready()
     assert eventually(lambda: all(placed(boards, t)[0][1] == [1, 2] for t in ("strict", "asked", "loose")), 30)
+
+
+def test_an_emptied_replica_does_not_lead(boards):
+    """A board that comes back with empty log.dirs leads nothing, where losing records is allowed, before the other copy is
+    there: that one would be cut to nothing."""
+    make(boards, "loose", 1, 2, "--config", "min.insync.replicas=1", "--config", "unclean.leader.election.enable=true")
+    ((replicas, _, leader),) = placed(boards, "loose")
+    other = next(number for number in replicas if number != leader)
+    produce(boards, "loose", 100)
+    boards.members[other].kill()
+    assert eventually(lambda: placed(boards, "loose")[0][1] == [leader], 30)
+    produce(boards, "loose", 50)
+    boards.members[leader].kill()
+    shutil.rmtree(os.path.join(boards.members[leader].directory, "topics"))
+    boards.start(leader)
+    boards.members[leader].ready()
+    time.sleep(8)  # an unclean election waits until nobody has come or gone for three sessions
+    assert placed(boards, "loose")[0][2] == -1, placed(boards, "loose")
+    boards.start(other)
+    boards.members[other].ready()
+    assert eventually(lambda: placed(boards, "loose")[0][1:] == (sorted(replicas), other), 40), placed(boards, "loose")
+    assert consume(boards, "loose", 100) == list(range(100))
 
 
 def test_tools_of_the_tree(boards, tmp_path):

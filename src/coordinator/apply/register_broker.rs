@@ -7,7 +7,8 @@
 
 use super::Apply;
 use crate::coordinator::acl::Acl;
-use crate::coordinator::cluster::{Replicas, json};
+use crate::coordinator::cluster::Replicas;
+use crate::coordinator::features;
 use crate::coordinator::sessions::Session;
 use crate::coordinator::txn::Outcome;
 use crate::coordinator::{ErrorCode, NodeChangeKind};
@@ -82,25 +83,31 @@ impl Apply<'_> {
         }
     }
 
-    /// Nothing is left of what it had in sync: what it led gets a new epoch and no leader, for the controller to elect.
+    /// Nothing is left of what it had: what it led gets a new epoch and no leader, for the controller to elect, and where it
+    /// has yet to copy everything is noted, for unclean elections.
     fn leave_isrs(&mut self, broker: NodeId) -> (Raised, Vec<(String, PartitionIndex)>) {
         let cluster = self.cluster;
+        let notes_emptied = cluster.feature_level >= features::EMPTIED;
         let (mut raised, mut lost) = (Vec::new(), Vec::new());
         for topic in cluster.topics.values() {
             for (index, partition) in topic.partitions.iter().enumerate() {
                 let has_led = partition.leader == Some(broker);
-                if !has_led && !partition.isr.contains(&broker) {
+                let mut after = partition.clone();
+                if notes_emptied && partition.replicas.contains(&broker) && !partition.emptied.contains(&broker) {
+                    let _ = after.emptied.push(broker); // as many fit as there are replicas
+                }
+                if !has_led && !partition.isr.contains(&broker) && after.emptied == partition.emptied {
                     continue;
                 }
                 let isr: Replicas = partition.isr.iter().copied().filter(|node| *node != broker).collect();
                 let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(has_led as i32));
                 let leader = partition.leader.filter(|_| !has_led);
-                let state = json::state(leader, epoch, &isr, partition.controller_epoch);
+                let state = after.next_state(leader, epoch, &isr, partition.controller_epoch);
                 if !self.set_state(&topic.name, index, &state) {
                     continue;
                 }
                 let place = (topic.name.to_string(), PartitionIndex(index as i32));
-                if isr.is_empty() {
+                if isr.is_empty() && !partition.isr.is_empty() {
                     lost.push(place.clone());
                 }
                 if has_led {
@@ -120,7 +127,7 @@ impl Apply<'_> {
                     continue;
                 }
                 let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
-                let state = json::state(partition.leader, epoch, &partition.isr, partition.controller_epoch);
+                let state = partition.next_state(partition.leader, epoch, &partition.isr, partition.controller_epoch);
                 if self.set_state(&topic.name, index, &state) {
                     raised.push((topic.name.to_string(), PartitionIndex(index as i32), epoch));
                 }

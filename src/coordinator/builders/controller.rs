@@ -26,13 +26,19 @@ pub fn claim_controller(cluster: &Cluster, broker: NodeId, session: SessionId, n
 /// New leaders for partitions that have none or whose leader is not registered, from the ISR, or from the replicas that
 /// live when the ISR has none and `is_unclean` says so; `None` when nothing can be done. Call again after it was applied:
 /// large clusters take several transactions.
+///
+/// A replica whose disk was emptied is not elected uncleanly while another may have records: that one would follow it and
+/// cut off all it has. The partition waits for the other, or for somebody who asks (`elect_unclean`).
 pub fn elect_leaders(cluster: &Cluster, is_unclean: impl Fn(&Topic) -> bool) -> Option<Txn> {
     let mut ops = Vec::new();
     for topic in cluster.topics.values() {
         for (index, partition) in topic.partitions.iter().enumerate().filter(|(_, state)| is_offline(cluster, state)) {
             let elect = || {
-                let clean = elect(cluster, &topic.name, index, partition, false);
-                clean.or_else(|| elect(cluster, &topic.name, index, partition, is_unclean(topic)))
+                let clean = elect(cluster, &topic.name, index, partition, Whom::InSync);
+                clean.or_else(|| {
+                    let whom = if has_records(partition) { Whom::WithRecords } else { Whom::Anyone };
+                    is_unclean(topic).then(|| elect(cluster, &topic.name, index, partition, whom)).flatten()
+                })
             };
             if ops.len() < OPS_MAX
                 && let Some(op) = elect()
@@ -86,14 +92,15 @@ pub fn elect_preferred(cluster: &Cluster, topic: &str, index: PartitionIndex) ->
 }
 
 /// Makes any replica that is alive the leader of a partition whose leader is not, one in sync if there is one: else what
-/// was acknowledged and it does not have is lost.
+/// was acknowledged and it does not have is lost. One whose disk was emptied is the last choice.
 pub fn elect_unclean(cluster: &Cluster, topic: &str, index: PartitionIndex) -> Result<Txn, ElectionError> {
     let partition = cluster.partition(topic, index).ok_or(ElectionError::UnknownPartition)?;
     if !is_offline(cluster, partition) {
         return Err(ElectionError::NotNeeded);
     }
     let place = usize::try_from(index.0).map_err(|_| ElectionError::UnknownPartition)?;
-    let op = elect(cluster, topic, place, partition, false).or_else(|| elect(cluster, topic, place, partition, true));
+    let choices = [Whom::InSync, Whom::WithRecords, Whom::Anyone];
+    let op = choices.into_iter().find_map(|whom| elect(cluster, topic, place, partition, whom));
     op.map(Txn::by_node).ok_or(ElectionError::NobodyAlive)
 }
 
@@ -109,7 +116,7 @@ pub(super) fn elect_preferred_op(cluster: &Cluster, topic: &str, index: Partitio
         return Err(ElectionError::NotInSync);
     }
     let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
-    let state = json::state(Some(preferred), epoch, &partition.isr, cluster.controller_epoch);
+    let state = partition.next_state(Some(preferred), epoch, &partition.isr, cluster.controller_epoch);
     let path = format!("/brokers/topics/{topic}/partitions/{}/state", index.0);
     Ok(set_data(path, state, partition.version))
 }
@@ -120,16 +127,34 @@ fn is_offline(cluster: &Cluster, partition: &PartitionState) -> bool {
     partition.version >= 0 && !is_led
 }
 
+/// Who may lead a partition; each takes the first who is alive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Who has everything that was acknowledged.
+    InSync,
+    /// Who may have a part of it.
+    WithRecords,
+    /// Also who has nothing.
+    Anyone,
+}
+
+/// One of its replicas may have records, alive or not.
+fn has_records(partition: &PartitionState) -> bool {
+    origin_of(partition).iter().any(|id| !partition.emptied.contains(id))
+}
+
 /// The election of an offline partition. An unclean leader is the only one in sync, whatever others have.
-fn elect(cluster: &Cluster, topic: &str, index: usize, partition: &PartitionState, is_unclean: bool) -> Option<Op> {
+fn elect(cluster: &Cluster, topic: &str, index: usize, partition: &PartitionState, whom: Whom) -> Option<Op> {
+    let may_lead = |id: &NodeId| match whom {
+        Whom::InSync => partition.isr.contains(id),
+        Whom::WithRecords => !partition.adding.contains(id) && !partition.emptied.contains(id),
+        Whom::Anyone => !partition.adding.contains(id),
+    };
     let is_alive = |id: &NodeId| cluster.brokers.contains_key(id);
-    let leader = match is_unclean {
-        true => origin_of(partition).into_iter().find(is_alive),
-        false => partition.replicas.iter().find(|id| partition.isr.contains(id) && is_alive(id)).copied(),
-    }?;
+    let leader = partition.replicas.iter().copied().find(|id| may_lead(id) && is_alive(id))?;
     let epoch = LeaderEpoch(partition.leader_epoch.0.saturating_add(1));
     // Those who are gone have everything that was acknowledged until the new leader, at once, has them out.
-    let isr = if is_unclean { [leader].into_iter().collect() } else { partition.isr.clone() };
-    let state = json::state(Some(leader), epoch, &isr, cluster.controller_epoch);
+    let isr = if whom == Whom::InSync { partition.isr.clone() } else { [leader].into_iter().collect() };
+    let state = partition.next_state(Some(leader), epoch, &isr, cluster.controller_epoch);
     Some(set_data(format!("/brokers/topics/{topic}/partitions/{index}/state"), state, partition.version))
 }

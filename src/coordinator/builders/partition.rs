@@ -1,7 +1,7 @@
 //! What a partition's leader asks of the tree.
 
 use super::set_data;
-use crate::coordinator::cluster::{Cluster, Replicas, json};
+use crate::coordinator::cluster::{Cluster, Replicas};
 use crate::coordinator::txn::Txn;
 use crate::types::{LeaderEpoch, NodeId, PartitionIndex};
 
@@ -26,6 +26,6 @@ pub fn alter_partition(cluster: &Cluster, topic: &str, index: PartitionIndex, ne
         return None;
     }
     let epoch = LeaderEpoch(state.leader_epoch.0.saturating_add(new.raises_epoch as i32));
-    let data = json::state(Some(new.leader), epoch, &new.isr, cluster.controller_epoch);
+    let data = state.next_state(Some(new.leader), epoch, &new.isr, cluster.controller_epoch);
     Some(Txn::by_node(set_data(format!("/brokers/topics/{topic}/partitions/{index}/state"), data, new.version)))
 }

@@ -196,7 +196,7 @@ fn place(cluster: &Cluster, topic: &Topic, changed: &BTreeMap<PartitionIndex, Pl
         let somebody_goes = state.replicas.iter().any(|id| !placed.replicas.contains(id));
         if state.version >= 0 && somebody_goes {
             let epoch = LeaderEpoch(state.leader_epoch.0.saturating_add(1));
-            states.push(set_data(path, json::state(leader, epoch, &isr, cluster.controller_epoch), state.version));
+            states.push(set_data(path, state.next_state(leader, epoch, &isr, cluster.controller_epoch), state.version));
         } else if state.version >= 0 {
             // What was seen in the ISR must still be there.
             states.push(Op::Check { path, version: state.version });

@@ -37,6 +37,9 @@ pub struct StateJson {
     pub version: i32,
     pub leader_epoch: i32,
     pub isr: Vec<i32>,
+    /// Ours alone, where there are any: see `PartitionState::emptied`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emptied: Vec<i32>,
 }
 
 /// `/brokers/ids/N`, version 5; older versions lack the later fields.
@@ -146,14 +149,26 @@ pub fn topic(id: TopicId, partitions: &[Replicas], adding: Assignment, removing:
     })
 }
 
-/// The data of a partition's state; no leader is -1.
+/// The data of the state of a partition of which every replica may have records; no leader is -1.
 pub fn state(leader: Option<NodeId>, epoch: LeaderEpoch, isr: &[NodeId], controller_epoch: i32) -> Vec<u8> {
+    state_with_emptied(leader, epoch, isr, controller_epoch, &[])
+}
+
+/// The same with replicas whose disks were emptied.
+pub(super) fn state_with_emptied(
+    leader: Option<NodeId>,
+    epoch: LeaderEpoch,
+    isr: &[NodeId],
+    controller_epoch: i32,
+    emptied: &[NodeId],
+) -> Vec<u8> {
     write(&StateJson {
         controller_epoch,
         leader: leader.map_or(-1, |id| id.0),
         version: 1,
         leader_epoch: epoch.0,
         isr: ids(isr),
+        emptied: ids(emptied),
     })
 }
 

@@ -115,6 +115,8 @@ pub struct PartitionState {
     pub leader_epoch: LeaderEpoch,
     /// In sync by the last committed word.
     pub isr: Replicas,
+    /// Those that came back with an empty disk and have not been in sync since (`features::EMPTIED`).
+    pub emptied: Replicas,
     /// The version of the state's znode, for conditional changes; -1 before it exists.
     pub version: i32,
     /// The epoch of the controller that wrote the state.
@@ -178,6 +180,7 @@ impl Default for PartitionState {
             leader: None,
             leader_epoch: LeaderEpoch::NONE,
             isr: Replicas::new(),
+            emptied: Replicas::new(),
             version: -1,
             controller_epoch: 0,
         }
@@ -188,6 +191,18 @@ impl PartitionState {
     /// How many replicas it has, without those that a reassignment adds.
     pub fn copies(&self) -> usize {
         self.replicas.len().saturating_sub(self.adding.len())
+    }
+
+    /// The data of its next state. Whoever is in sync has what there is, whatever became of its disk before.
+    pub fn next_state(
+        &self,
+        leader: Option<NodeId>,
+        epoch: LeaderEpoch,
+        isr: &[NodeId],
+        controller_epoch: i32,
+    ) -> Vec<u8> {
+        let emptied: Replicas = self.emptied.iter().filter(|id| !isr.contains(id)).copied().collect();
+        json::state_with_emptied(leader, epoch, isr, controller_epoch, &emptied)
     }
 }
 

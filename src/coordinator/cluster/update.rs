@@ -438,6 +438,7 @@ fn read_state(znode: Znode<'_>, partition: &mut PartitionState) -> Result<(), St
         return Err("leader or leader epoch is negative".to_string());
     }
     partition.isr = read_replicas(Some(&json.isr))?;
+    partition.emptied = read_replicas(Some(&json.emptied))?;
     partition.leader = (json.leader >= 0).then_some(NodeId(json.leader));
     partition.leader_epoch = LeaderEpoch(json.leader_epoch);
     partition.controller_epoch = json.controller_epoch;
