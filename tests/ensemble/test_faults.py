@@ -114,6 +114,8 @@ def test_a_deposed_coordinator(boards):
         places[0].offset = 20
         assert eventually(lambda: committed(successor, places), 30, 0.2)
         assert offset_at(old) != 10
+        # Clients that reach no other board hear from it who took its place.
+        assert eventually(lambda: coordinator_at(old) not in (None, old), 10, 0.2), coordinator_at(old)
     boards.wait_whole(boards.topics)
     assert eventually(lambda: 20 in [offset_at(number) for number in boards.members], 20, 0.2)
     consumer.close()
@@ -127,16 +129,30 @@ def committed(consumer, places):
         return False
 
 
-def offset_at(number):
-    """What one board says to OffsetFetch 1 by itself: the offset, or none when it refuses."""
-    text = lambda words: struct.pack(">h", len(words)) + words.encode()  # noqa: E731
-    request = struct.pack(">hhi", 9, 1, 7) + text("test") + text(workload.GROUP)
-    request += struct.pack(">i", 1) + text(workload.TOPIC) + struct.pack(">ii", 1, 0)
+def text(words):
+    return struct.pack(">h", len(words)) + words.encode()
+
+
+def asked(number, api, version, body):
+    """What one board says by itself to a request, behind length and correlation id."""
+    request = struct.pack(">hhi", api, version, 7) + text("test") + body
     with socket.create_connection((address(number), 9092), timeout=5) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
-        answer = connection.recv(4096)
-    # Length, correlation id, one topic with its name, one partition with index, offset, metadata and error.
-    at = 4 + 4 + 4 + 2 + len(workload.TOPIC) + 4 + 4
+        return connection.recv(4096)[8:]
+
+
+def coordinator_at(number):
+    """The coordinator that one board names to FindCoordinator 0, or none when it knows of none."""
+    error, coordinator = struct.unpack_from(">hi", asked(number, 10, 0, text(workload.GROUP)))
+    return None if error else coordinator
+
+
+def offset_at(number):
+    """The offset that one board tells to OffsetFetch 1, or none when it refuses."""
+    body = text(workload.GROUP) + struct.pack(">i", 1) + text(workload.TOPIC) + struct.pack(">ii", 1, 0)
+    answer = asked(number, 9, 1, body)
+    # One topic with its name, one partition with index, offset, metadata and error.
+    at = 4 + 2 + len(workload.TOPIC) + 4 + 4
     offset, metadata = struct.unpack_from(">qh", answer, at)
     (error,) = struct.unpack_from(">h", answer, at + 10 + max(metadata, 0))
     return None if error else offset
