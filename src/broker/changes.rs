@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::high_watermark::HighWatermark;
 use super::partition::{LogState, Partition};
+use super::replication::Tail;
 use super::settings::{self, TopicSettings};
 use super::{Answer, AppendError, AppendedAt, Broker, PartitionKey, is_internal};
 use crate::coordinator::cluster::{ConfigMap, PartitionState, Topic};
@@ -24,6 +25,8 @@ pub(super) struct LocalTopic {
     /// By partition index; `None` where this node has no replica.
     pub keys: Vec<Option<PartitionKey>>,
     pub settings: Arc<TopicSettings>,
+    /// How many partitions it has had so far, here or elsewhere.
+    pub known_partitions: usize,
 }
 
 impl Broker {
@@ -99,16 +102,26 @@ impl Broker {
             self.remove_topic(now, &topic.name, fx);
         }
         self.apply_config(&topic.name, topic.id, &topic.config);
+        let count = topic.partitions.len();
+        let known = self.topics.get_mut(&topic.name);
+        let known = known.map_or(0, |local| std::mem::replace(&mut local.known_partitions, count));
         for (index, state) in topic.partitions.iter().enumerate() {
             let is_here = state.replicas.contains(&self.node);
-            match (self.key_at(&topic.name, index), is_here) {
+            let key = self.key_at(&topic.name, index);
+            let told = match key.and_then(|key| self.partitions.get(key)) {
+                Some(partition) => partition.told_below(),
+                None => (index >= known).then_some(Offset(0)),
+            };
+            match (key, is_here) {
                 (Some(key), true) => self.apply_state(now, key, state),
                 (Some(key), false) => self.leave_partition(now, key, fx),
                 (None, true) => self.add_partition(now, topic, index, state, fx),
                 (None, false) => {}
             }
+            self.follow_remote_tail(topic, index, state, told);
         }
-        for index in topic.partitions.len()..self.topics.get(&topic.name).map_or(0, |known| known.keys.len()) {
+        self.forget_remote_tails(topic.id, count);
+        for index in count..self.topics.get(&topic.name).map_or(0, |known| known.keys.len()) {
             if let Some(key) = self.key_at(&topic.name, index) {
                 self.remove_partition(now, key, fx);
             }
@@ -127,7 +140,7 @@ impl Broker {
     /// The effective configuration of a topic, for this topic's partitions and for those of its former self.
     fn apply_config(&mut self, name: &Arc<str>, id: TopicId, set: &ConfigMap) {
         let settings = self.settings(set);
-        let fresh = LocalTopic { id, keys: Vec::new(), settings: settings.clone() };
+        let fresh = LocalTopic { id, keys: Vec::new(), settings: settings.clone(), known_partitions: 0 };
         let topic = self.topics.entry(name.clone()).or_insert(fresh);
         self.topic_names.insert(id, name.clone());
         if topic.settings == settings {
@@ -164,6 +177,7 @@ impl Broker {
             leader: Default::default(),
             open_batch: None,
             has_tail: self.has_tails && !is_internal(&topic.name),
+            tail: Tail::new(!self.is_registered),
             replicated: None,
             is_named: false,
             is_queued: false,
@@ -195,6 +209,9 @@ impl Broker {
             self.resign(now, key);
         }
         let Some(partition) = self.partitions.get_mut(key) else { return };
+        if (partition.is_leader, partition.leader_epoch) != (is_leader, state.leader_epoch) {
+            self.replication.served_tails.forget_partition(key);
+        }
         partition.leader_epoch = state.leader_epoch;
         partition.isr = state.isr.clone();
         partition.replica_count = state.copies();
@@ -219,6 +236,7 @@ impl Broker {
         }
         self.topics.remove(name);
         self.topic_names.remove(&id);
+        self.forget_remote_tails(id, 0);
     }
 
     /// Others have the partition now.
@@ -244,6 +262,7 @@ impl Broker {
         self.fail_waiters(key, Offset(-1), &AppendError::UnknownPartition);
         self.fail_lookups(key);
         self.producers.forget_partition(key);
+        self.replication.served_tails.forget_partition(key);
         let Some(partition) = self.partitions.remove(key) else { return };
         if partition.state == LogState::Opening {
             self.opening -= 1;

@@ -121,10 +121,10 @@ impl Broker {
         }
         let has_moved = self.advance(key);
         self.grew(key); // for followers that are behind, and read from the disk
-        let is_told =
-            self.partitions.get(key).is_some_and(|partition| partition.has_tail && has_moved && !batches.is_empty());
-        if is_told {
-            self.answers.push_back((Waiter::door(Door::Mqtt), Answer::Tail { partition: key, batches }));
+        let told = self.partitions.get(key).filter(|partition| partition.has_tail && has_moved && !batches.is_empty());
+        if let Some(partition) = told {
+            let answer = Answer::Tail { topic: partition.topic.clone(), partition: partition.index, batches };
+            self.answers.push_back((Waiter::door(Door::Mqtt), answer));
         }
     }
 
@@ -142,6 +142,7 @@ impl Broker {
         if has_moved {
             self.wake_watches(key);
             self.acknowledged(key);
+            self.tell_tails(key);
         }
         has_moved
     }

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::{Answer, Broker, FoundOffset, PartitionKey, ReadData, ReadError, Waiter, is_internal};
+use crate::coordinator::Cluster;
 use crate::effect::Effects;
 use crate::log::LogReadError;
 use crate::types::{ConnId, LeaderEpoch, NodeId, Offset, Slot, Timestamp};
@@ -37,8 +38,10 @@ pub(super) enum For {
     Waiter(Waiter, Offset),
     /// A follower, in that leadership.
     Replica(NodeId, LeaderEpoch),
-    /// The MQTT door's live subscribers.
-    Tail,
+    /// The MQTT door's live subscribers; what lies below.
+    Tail(Offset),
+    /// Those of another board, by the number of its question; what lies below.
+    RemoteTail(NodeId, u32, Offset),
 }
 
 impl Broker {
@@ -82,9 +85,9 @@ impl Broker {
         self.watches.forget_connection(conn);
     }
 
-    /// Whether acknowledged batches are told as `Answer::Tail` from now on: of all topics but internal ones, those that
-    /// will come into being included.
-    pub fn set_tails(&mut self, on: bool) {
+    /// Whether acknowledged batches are told as `Answer::Tail` from now on: of all topics that `cluster` shows but internal
+    /// ones, those that will come into being included.
+    pub fn set_tails(&mut self, on: bool, cluster: &Cluster) {
         self.has_tails = on;
         for (name, topic) in &self.topics {
             for key in topic.keys.iter().flatten() {
@@ -92,10 +95,11 @@ impl Broker {
                 partition.has_tail = on && !is_internal(name);
                 partition.begin_tail();
                 if let Some(log) = partition.log {
-                    self.logs.set_tail(log, partition.has_tail && partition.replicated.is_none());
+                    self.logs.set_tail(log, partition.has_tail && !partition.tail.is_read_back);
                 }
             }
         }
+        self.follow_remote_tails(cluster);
     }
 
     /// Searches an offset. See `Engine::find_offset`.
@@ -183,7 +187,10 @@ impl Broker {
         let (waiter, below) = match whom {
             For::Waiter(waiter, below) => (waiter, below),
             For::Replica(node, epoch) => return self.replica_read_done(partition, node, epoch, result),
-            For::Tail => return self.tail_read_done(partition, result),
+            For::Tail(below) => return self.tail_read_done(partition, below, result),
+            For::RemoteTail(node, number, below) => {
+                return self.served_tail_read(partition, node, number, below, result);
+            }
         };
         if let Err(LogReadError::Damaged { whole, .. }) = &result {
             self.damage_found(partition, *whole);

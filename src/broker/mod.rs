@@ -341,6 +341,7 @@ impl Broker {
         self.answer_throttled(now, fx);
         self.repeat_repairs(now);
         self.forward_paused(now);
+        self.ask_paused_tails(now);
         self.forward(now);
         self.look_at_followers();
         self.replicate(fx);

@@ -215,7 +215,7 @@ impl Broker {
         let log = self.logs.open(now, place, partition.settings.log.clone(), fx);
         partition.log = Some(log);
         self.by_log.insert(log, key);
-        if partition.has_tail && partition.replicated.is_none() {
+        if partition.has_tail && !partition.tail.is_read_back {
             self.logs.set_tail(log, true);
         }
     }

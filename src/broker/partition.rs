@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::acknowledgements::{Acknowledgement, Acknowledgements};
 use super::high_watermark::HighWatermark;
 use super::open_batch::OpenBatch;
-use super::replication::Replicated;
+use super::replication::{Replicated, Tail};
 use super::settings::TopicSettings;
 use super::{Acks, AppendError, ReadError};
 use crate::config::min_insync_of;
@@ -85,6 +85,7 @@ pub(super) struct Partition {
     pub open_batch: Option<OpenBatch>,
     /// Whether acknowledged batches are told to the MQTT door.
     pub has_tail: bool,
+    pub tail: Tail,
     /// With other replicas there is more to know.
     pub replicated: Option<Box<Replicated>>,
     /// Whether its directory says which topic it belongs to.

@@ -2,11 +2,13 @@
 //!
 //! The broker only carries waiters from a command to its answer; what a connection or a slot is, the doors know.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{AppendError, PartitionKey, ReadError};
 use crate::effect::DiskSpace;
-use crate::types::{ConnId, LeaderEpoch, Offset, Slot, Timestamp};
+use crate::types::{ConnId, LeaderEpoch, Offset, PartitionIndex, Slot, Timestamp};
 
 /// Which room of the four an answer goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +99,7 @@ pub enum Answer {
     /// To a watch: the high watermark has moved, or the partition is gone.
     DataArrived { partition: PartitionKey },
     /// Batches that were just acknowledged, in order.
-    Tail { partition: PartitionKey, batches: Vec<Bytes> },
+    Tail { topic: Arc<str>, partition: PartitionIndex, batches: Vec<Bytes> },
     /// To a deletion of records: the new log start offset.
     RecordsDeleted { partition: PartitionKey, result: Result<Offset, ReadError> },
     /// To a question for room on the disk; `None` when the disk does not say.

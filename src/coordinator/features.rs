@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 1 | the first format; a tree that names no level has this one |
 //! | 2 | `Body::RegisterBrokerIn`: which directory a broker's logs are in; `Body::Reconfig` |
-//! | 3 | a partition's state names replicas whose disks were emptied, for unclean elections |
+//! | 3 | a partition's state names replicas whose disks were emptied, for unclean elections; between brokers `TailFetch`, `TailRecords` and `TailNotHere`: live subscribers of partitions without a copy |
 
 /// The feature's name, for `/feature` and Kafka's own tools.
 pub const NAME: &str = "tern.version";
@@ -25,6 +25,8 @@ pub const DIRECTORIES: u16 = 2;
 pub const RECONFIG: u16 = 2;
 /// From this level on a partition's state says who came back with an empty disk.
 pub const EMPTIED: u16 = 3;
+/// From this level on brokers ask leaders for what live subscribers of theirs are to be told.
+pub const TAILS: u16 = 3;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use super::{
     AppendError, AppendedAt, ConsumerStanding, DiskSpace, FoundOffset, GroupError, JoinRefusal, Joined, PartitionKey,
     ProducerIdError, ProposeError, ReadData, ReadError, Synced, TopicError, TxnResult, Waiter,
 };
-use crate::types::{Offset, ProducerEpoch, ProducerId, TopicId};
+use crate::types::{Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId};
 
 /// A topic that was created, changed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Completion {
     /// `watch`: the high watermark has moved, or the partition is gone.
     DataArrived { partition: PartitionKey },
     /// `set_tails`: batches that were just acknowledged, in order. Goes to `Waiter::door(Door::Mqtt)`.
-    Tail { partition: PartitionKey, batches: Vec<Bytes> },
+    Tail { topic: Arc<str>, partition: PartitionIndex, batches: Vec<Bytes> },
     /// `create_topics`, `auto_create_topic`, `create_partitions`, `delete_topics`: one result for each topic asked for,
     /// in that order. Partitions of this node are open by now.
     Topics(Vec<(Arc<str>, Result<TopicDone, TopicError>)>),

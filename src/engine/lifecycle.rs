@@ -228,6 +228,7 @@ impl Engine {
         let mut changes = self.metadata.take_changes();
         self.follow_ensemble(now, &changes, fx);
         self.check_feature_level(fx);
+        self.broker.follow_feature_level(self.metadata.coordinator().cluster());
         for change in &changes.cluster {
             self.broker.apply(now, self.metadata.coordinator().cluster(), change, fx);
             if let Change::TopicDeleted { name, .. } = change {
@@ -401,7 +402,7 @@ impl From<Answer> for Completion {
             Answer::Read { partition, result } => Completion::Read { partition, result },
             Answer::Offset { partition, result } => Completion::Offset { partition, result },
             Answer::DataArrived { partition } => Completion::DataArrived { partition },
-            Answer::Tail { partition, batches } => Completion::Tail { partition, batches },
+            Answer::Tail { topic, partition, batches } => Completion::Tail { topic, partition, batches },
             Answer::RecordsDeleted { partition, result } => Completion::RecordsDeleted { partition, result },
             Answer::DiskSpace(space) => Completion::DiskSpace(space),
         }

@@ -271,10 +271,16 @@ impl Engine {
         self.broker.unwatch(conn, slot);
     }
 
-    /// Switches `Completion::Tail` for the MQTT door on or off: for all partitions of this node but those of internal
+    /// Switches `Completion::Tail` for the MQTT door on or off: for all partitions, wherever they lie, but those of internal
     /// topics, the ones that will come into being included.
     pub fn set_tails(&mut self, on: bool) {
-        self.broker.set_tails(on);
+        self.broker.set_tails(on, self.metadata.coordinator().cluster());
+    }
+
+    /// True while a subscriber that is told that it hears everything would miss something of what comes next: boards that
+    /// have what is not here were not asked yet, or this one was off a moment ago. False after a while, whatever happens.
+    pub fn awaits_tails(&mut self, now: Now) -> bool {
+        self.broker.awaits_tails(now)
     }
 
     /// Searches an offset; answers with `Completion::Offset`.

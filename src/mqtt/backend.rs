@@ -1,7 +1,5 @@
 //! What this door asks of the engine: the few verbs of it that MQTT becomes, so that a test can stand in for a log.
 
-use std::sync::Arc;
-
 use crate::effect::Effects;
 use crate::engine::{AppendError, Engine, NewRecord, PartitionKey, TopicError, Waiter};
 use crate::types::{Now, Offset, PartitionIndex};
@@ -13,9 +11,6 @@ pub trait Backend {
 
     /// The handle by which records are published to a partition, wherever it is led: `Engine::publish_key`.
     fn partition(&mut self, topic: &str, index: PartitionIndex) -> Option<PartitionKey>;
-
-    /// The topic of a partition.
-    fn topic_of(&self, key: PartitionKey) -> Option<Arc<str>>;
 
     /// One record into the partition's open batch.
     fn append_record(
@@ -37,6 +32,9 @@ pub trait Backend {
 
     /// Switches `Completion::Tail` of all partitions on or off.
     fn set_tails(&mut self, on: bool);
+
+    /// True while SUBACK has to wait, lest something that comes next be missed.
+    fn awaits_tails(&mut self, now: Now) -> bool;
 }
 
 impl Backend for Engine {
@@ -46,10 +44,6 @@ impl Backend for Engine {
 
     fn partition(&mut self, topic: &str, index: PartitionIndex) -> Option<PartitionKey> {
         self.publish_key(topic, index)
-    }
-
-    fn topic_of(&self, key: PartitionKey) -> Option<Arc<str>> {
-        self.partition_view(key).map(|view| view.topic)
     }
 
     fn append_record(
@@ -74,5 +68,9 @@ impl Backend for Engine {
 
     fn set_tails(&mut self, on: bool) {
         Engine::set_tails(self, on);
+    }
+
+    fn awaits_tails(&mut self, now: Now) -> bool {
+        Engine::awaits_tails(self, now)
     }
 }

@@ -38,7 +38,7 @@ pub enum Phase {
 pub enum Block {
     /// Memory for appends is exhausted.
     Busy,
-    /// The partition is not led here (yet).
+    /// The partition is not led here (yet), or what a subscriber is to hear is not in place.
     Later,
     /// The connection's window of unacknowledged messages is full (3.1.1: the client was not told of one).
     Window,

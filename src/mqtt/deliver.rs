@@ -1,6 +1,6 @@
 //! Live messages: SUBSCRIBE, UNSUBSCRIBE, and from the tails of the partitions to the subscribers that match.
 //!
-//! While anyone is subscribed, the engine hands every batch that becomes acknowledged on this node to `on_tail`, once
+//! While anyone is subscribed, the engine hands every batch that becomes acknowledged, on whatever board, to `on_tail`, once
 //! for all subscribers. A record's MQTT topic is its header `mqtt.topic`, or the Kafka topic when a Kafka client wrote it
 //! without one. Granted are QoS 0 and 1. Subscribers that do not keep up lose messages, and those are counted
 //! (`outgoing`).
@@ -9,14 +9,13 @@ use bytes::Bytes;
 
 use super::backend::Backend;
 use super::codec::{self, FilterRequest, Header, Qos, Version, is_filter, properties::id, topic_name, write_binary};
-use super::connection::Connection;
+use super::connection::{Block, Connection};
 use super::errors::Reason;
 use super::outgoing::{How, Message, Outgoing, Sent};
 use super::record::header;
 use super::subscriptions::Subscription;
 use super::{End, MqttDoor, Outcome};
 use crate::effect::Effects;
-use crate::engine::PartitionKey;
 use crate::limits::{MQTT_DECOMPRESSED_BYTES_MAX, MQTT_SUBSCRIPTIONS_PER_CLIENT_MAX, MQTT_USER_PROPERTIES_MAX};
 use crate::record::{self, BatchView, Record};
 use crate::types::Now;
@@ -44,10 +43,14 @@ impl MqttDoor {
         for request in &subscribe.filters {
             results.push(self.subscribe_one(connection, request, subscribe.subscription_id));
         }
+        self.set_tailing(backend);
+        if self.subscriptions.live() > 0 && backend.awaits_tails(now) {
+            // Asked again soon; what comes meanwhile is delivered, before SUBACK as it may be (section 3.8.4).
+            return Outcome::Blocked(Block::Later);
+        }
         self.scratch.bytes.clear();
         codec::write_suback(version, subscribe.packet_id, &results, &mut self.scratch.bytes);
         self.reply_scratch(connection.id, fx);
-        self.set_tailing(backend);
         let granted = subscribe.filters.iter().zip(&results).filter(|(_, result)| result.is_ok());
         if granted.clone().any(|(request, _)| is_sys(&request.filter) && !request.skip_retained) {
             self.greet_with_sys(now, connection);
@@ -138,11 +141,10 @@ impl MqttDoor {
     }
 
     /// Batches of a partition have become acknowledged.
-    pub(super) fn on_tail(&mut self, partition: PartitionKey, batches: &[Bytes], backend: &impl Backend) {
-        if self.subscriptions.live() == 0 {
+    pub(super) fn on_tail(&mut self, kafka_topic: &str, batches: &[Bytes]) {
+        if self.subscriptions.live() == 0 || kafka_topic.starts_with("__") {
             return;
         }
-        let Some(kafka_topic) = backend.topic_of(partition).filter(|topic| !topic.starts_with("__")) else { return };
         let mut decompressed = std::mem::take(&mut self.scratch.decompressed);
         for batch in batches {
             let Ok(view) = BatchView::parse(batch) else { continue };
@@ -154,7 +156,7 @@ impl MqttDoor {
                 continue;
             };
             for record in records.map_while(Result::ok) {
-                self.deliver_record(&kafka_topic, &record);
+                self.deliver_record(kafka_topic, &record);
             }
         }
         decompressed.clear();

@@ -270,8 +270,8 @@ impl Protocol for MqttDoor {
         self.get(conn).map_or(0, Connection::read_limit)
     }
 
-    fn complete(&mut self, now: Now, waiter: Waiter, completion: Completion, engine: &mut Engine, fx: &mut Effects) {
-        self.on_completion(now, waiter, completion, engine, fx);
+    fn complete(&mut self, now: Now, waiter: Waiter, completion: Completion, _engine: &mut Engine, _fx: &mut Effects) {
+        self.on_completion(now, waiter, completion);
     }
 
     fn drained(&mut self, _now: Now, conn: ConnId, _engine: &mut Engine, _fx: &mut Effects) {

@@ -168,19 +168,12 @@ impl MqttDoor {
         }
     }
 
-    pub(super) fn on_completion(
-        &mut self,
-        now: Now,
-        waiter: Waiter,
-        completion: Completion,
-        backend: &mut impl Backend,
-        _fx: &mut Effects,
-    ) {
+    pub(super) fn on_completion(&mut self, now: Now, waiter: Waiter, completion: Completion) {
         self.is_turn_wanted = true;
         match completion {
             Completion::Appended(result) => self.on_appended(waiter.conn, waiter.slot, result.map(|_| ())),
             Completion::Topics(results) => self.on_topics(now, waiter.conn, &results),
-            Completion::Tail { partition, batches } => self.on_tail(partition, &batches, backend),
+            Completion::Tail { topic, batches, .. } => self.on_tail(&topic, &batches),
             _ => {}
         }
     }

@@ -94,6 +94,12 @@ impl Broker {
                 self.append_arrived(now, from, at, number, batch, part);
             }
             Message::Appended { at, number, taken } => self.lane_answered(now, at, number, taken),
+            Message::TailFetch { at, number, from: offset } => self.tail_fetch_arrived(from, at, number, offset),
+            Message::TailRecords { at, number, next, batches } => {
+                let batches = frame.slice_ref(batches);
+                self.tail_records_arrived(from, at, number, next, &batches);
+            }
+            Message::TailNotHere { at, number } => self.tail_not_here(from, at, number),
             Message::Mark { at, marks } => {
                 if let Some((key, _)) = self.followed(from, at) {
                     self.told(key, marks, fx);
@@ -297,11 +303,12 @@ impl Broker {
         partition.durable = partition.durable.min(to);
         let acknowledged = partition.high_watermark.get();
         partition.high_watermark.cut(to);
+        let tail = &mut partition.tail;
+        if !tail.has_told && tail.from != UNTOLD {
+            // Of what was found here at the start, this was not acknowledged: others come in its place.
+            tail.from = tail.from.min(to.max(acknowledged));
+        }
         if let Some(replicated) = &mut partition.replicated {
-            if !replicated.has_told && replicated.tail_from != UNTOLD {
-                // Of what was found here at the start, this was not acknowledged: others come in its place.
-                replicated.tail_from = replicated.tail_from.min(to.max(acknowledged));
-            }
             replicated.following = Following::Cutting;
         }
         match restart_at {
@@ -325,6 +332,7 @@ impl Broker {
         // Only to a log that is a prefix of its own does a leader tell marks.
         replicated.is_consistent = true;
         replicated.told = marks.high_watermark;
+        partition.tail.heard(marks.high_watermark);
         let has_moved = partition.high_watermark.advance(Some(marks.high_watermark.min(partition.durable)));
         let start = marks.log_start.min(partition.high_watermark.get());
         if let Some(log) = partition.log.filter(|_| start > partition.log_start) {
@@ -392,6 +400,7 @@ impl Broker {
         self.replication.crowded.retain(|(of, _)| *of != node);
         self.forget_served(node);
         self.rewind_lanes(node);
+        self.replication.served_tails.forget_node(node);
         for (_, partition) in self.partitions.iter_mut() {
             let Some(replicated) = &mut partition.replicated else { continue };
             if partition.is_leader {
@@ -403,5 +412,6 @@ impl Broker {
                 }
             }
         }
+        self.ask_tails_again(node);
     }
 }

@@ -86,7 +86,9 @@ impl Broker {
                 self.tell_durable(key);
             }
         }
-        let waits = !self.replication.crowded.is_empty() || self.replication.links.is_waiting();
+        let waits = !self.replication.crowded.is_empty()
+            || self.replication.links.is_waiting()
+            || self.replication.served_tails.is_waiting();
         self.replication.look_for_room_at = waits.then(|| self.replication.now.plus_millis(ROOM_MS));
     }
 

@@ -3,8 +3,8 @@
 //! Fetches always go (each partition has one at most); whatever else finds no room waits until what was handed over has
 //! left, which its grants tell when they are dropped.
 //!
-//! Invariant: on the way to one link are at most `LINK_BYTES_MAX`, one message of batches, and a fetch for each
-//! partition.
+//! Invariant: on the way to one link are at most `LINK_BYTES_MAX`, one message of batches, a fetch for each partition, and
+//! what was read for live subscribers there at once (`served_tails`).
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,9 @@ pub const ROOM: u8 = 3;
 
 /// Bytes on their way to one link before answers wait.
 pub const LINK_BYTES_MAX: usize = 512 * 1024;
+
+/// Bytes on their way to one link before live subscribers there wait: replication always finds room.
+pub const TAIL_LINK_BYTES_MAX: usize = LINK_BYTES_MAX / 4;
 
 /// So much goes at once, whatever is on the way.
 const COALESCE_BYTES: usize = 16 * 1024;
@@ -62,7 +65,12 @@ impl Links {
 
     /// Whether more than a fetch should be put on the way.
     pub fn has_room(&self, node: NodeId) -> bool {
-        self.up.get(&node).is_some_and(|link| link.out.len() + link.handed.used_bytes() < LINK_BYTES_MAX)
+        self.is_up(node) && self.bytes_on_way(node) < LINK_BYTES_MAX
+    }
+
+    /// What waits for the link to the node, or is on its way over it.
+    pub fn bytes_on_way(&self, node: NodeId) -> usize {
+        self.up.get(&node).map_or(0, |link| link.out.len() + link.handed.used_bytes())
     }
 
     /// Sends a message, if the link is up.

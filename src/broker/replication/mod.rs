@@ -26,8 +26,10 @@ mod followers;
 mod lead;
 mod links;
 mod message;
+mod remote_tails;
 mod repair;
 mod roles;
+mod served_tails;
 mod tails;
 mod throttle;
 
@@ -42,6 +44,9 @@ use crate::coordinator::cluster::{PartitionState, Replicas};
 use crate::types::{Instant, LeaderEpoch, NodeId, Now, Offset, Timers};
 use followers::{Asked, Followers};
 use links::Links;
+use remote_tails::RemoteTails;
+use served_tails::ServedTails;
+pub(super) use tails::Tail;
 use throttle::Throttle;
 
 /// What the log reads at once for a follower that is behind.
@@ -80,6 +85,9 @@ pub(super) struct Replication {
     pub moved: Vec<PartitionKey>,
     /// Partitions with more for live subscribers.
     pub tails: Vec<PartitionKey>,
+    /// Partitions elsewhere that live subscribers here hear, and partitions here that those of other boards do.
+    pub remote_tails: RemoteTails,
+    pub served_tails: ServedTails,
     /// Partitions that have something to tell and wait for room on the link.
     pub crowded: BTreeSet<(NodeId, PartitionKey)>,
     /// When room on links is looked for next.
@@ -130,11 +138,6 @@ pub(super) struct Replicated {
     /// Changes of this version that were proposed, and whose end nobody knows.
     pub doubtful: Option<Pending>,
     pub is_wishing: bool,
-    /// Live subscribers were told everything below.
-    pub tail_from: Offset,
-    /// Something was told since the log was opened.
-    pub has_told: bool,
-    pub is_tail_read: bool,
 }
 
 /// Where a follower is in its cycle.
@@ -202,6 +205,8 @@ impl Replication {
             grown: Vec::new(),
             moved: Vec::new(),
             tails: Vec::new(),
+            remote_tails: RemoteTails::default(),
+            served_tails: ServedTails::default(),
             crowded: BTreeSet::new(),
             look_for_room_at: None,
             wishes: VecDeque::new(),
@@ -247,9 +252,6 @@ impl Replicated {
             pending: None,
             doubtful: None,
             is_wishing: false,
-            tail_from: Offset(0),
-            has_told: false,
-            is_tail_read: false,
         }
     }
 

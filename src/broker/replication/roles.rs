@@ -1,6 +1,5 @@
 //! Becoming leader or follower, as the tree says, and what happens to a partition with other replicas besides messages.
 
-use super::tails::UNTOLD;
 use super::{Following, Replicated, Replication};
 use crate::broker::partition::LogState;
 use crate::broker::{AppendError, Broker, PartitionKey};
@@ -33,6 +32,7 @@ impl Broker {
     /// What there is to send, read and tell after a step.
     pub(in crate::broker) fn replicate(&mut self, fx: &mut Effects) {
         self.repair(fx);
+        self.read_served_tails(fx);
         self.use_room(fx);
         self.answer_fetches(fx);
         self.send_marks();
@@ -53,35 +53,27 @@ impl Broker {
     /// Leader, epoch, ISR and assignment as the tree has them; the partition knows its own part already.
     pub(in crate::broker) fn apply_replication(&mut self, now: Now, key: PartitionKey, state: &PartitionState) {
         self.replication.at(now);
-        let (node, tails) = (self.node, self.has_tails);
+        let node = self.node;
+        self.follow_tail(key, state);
         let Some(partition) = self.partitions.get_mut(key) else { return };
-        let is_alone = state.replicas.len() <= 1 && state.leader.is_none_or(|leader| leader == node);
-        if is_alone {
+        if partition.has_no_followers(node, state) {
             if partition.replicated.take().is_some()
                 && let Some(log) = partition.log
             {
                 self.logs.set_followed(log, false);
-                self.logs.set_tail(log, tails && partition.has_tail);
+                self.logs.set_tail(log, partition.has_tail && !partition.tail.is_read_back);
             }
             return;
         }
         let end = partition.log.map_or(partition.durable, |log| self.logs.marks(log).end);
         let is_first = partition.replicated.is_none();
         let (is_leader, epoch) = (partition.is_leader, partition.leader_epoch);
-        let acknowledged = partition.high_watermark.get();
         let enough = partition.has_enough_in_sync();
         let replicated = partition.replicated.get_or_insert_with(|| Box::new(Replicated::new(state)));
         replicated.pending.take_if(|pending| pending.version != state.version);
         replicated.doubtful.take_if(|doubtful| doubtful.version != state.version);
         replicated.version = state.version;
         replicated.replicas = state.replicas.clone();
-        if is_first {
-            // What was acknowledged while this node was alone was told.
-            replicated.tail_from = if state.adding.contains(&node) { UNTOLD } else { acknowledged };
-        }
-        if replicated.tail_from == UNTOLD && state.isr.contains(&node) {
-            replicated.tail_from = end;
-        }
         let is_new = is_first || replicated.leader != state.leader || replicated.epoch != epoch;
         replicated.leader = state.leader;
         replicated.epoch = epoch;
@@ -119,7 +111,7 @@ impl Broker {
         let Some(replicated) = &mut partition.replicated else { return };
         replicated.epoch_start = durable;
         // Of what is found here most was acknowledged in an earlier life; how much is known when others are heard.
-        replicated.tail_from = replicated.tail_from.max(durable);
+        partition.tail.from = partition.tail.from.max(durable);
         self.logs.set_stable(log, partition.high_watermark.get());
         self.logs.set_followed(log, is_leader);
         if !is_leader {
@@ -142,16 +134,16 @@ impl Broker {
 
     /// The high watermark has moved: followers and subscribers are told when the step ends.
     pub(in crate::broker) fn acknowledged(&mut self, key: PartitionKey) {
-        let Some(partition) = self.partitions.get(key).filter(|partition| partition.replicated.is_some()) else {
-            return;
-        };
-        if let Some(log) = partition.log {
-            self.logs.set_stable(log, partition.high_watermark.get());
+        let Some(partition) = self.partitions.get(key) else { return };
+        if partition.replicated.is_some() {
+            if let Some(log) = partition.log {
+                self.logs.set_stable(log, partition.high_watermark.get());
+            }
+            if partition.is_leader && self.replication.moved.last() != Some(&key) {
+                self.replication.moved.push(key);
+            }
         }
-        if partition.is_leader && self.replication.moved.last() != Some(&key) {
-            self.replication.moved.push(key);
-        }
-        if partition.has_tail && partition.state == LogState::Open {
+        if partition.has_tail && partition.tail.is_read_back && partition.state == LogState::Open {
             self.replication.tails.push(key);
         }
     }
@@ -167,6 +159,7 @@ impl Replication {
             self.repairs_at,
             self.next_look,
             self.look_for_room_at,
+            self.remote_tails.next_deadline(),
             wishes,
         ]
         .into_iter()

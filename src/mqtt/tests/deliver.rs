@@ -30,6 +30,26 @@ fn live() {
     assert_eq!(bench.take_out(all), b"");
 }
 
+/// SUBACK waits until nothing that comes next is missed; what comes meanwhile is delivered, and pings are answered.
+#[test]
+fn suback_waits() {
+    let mut bench = Bench::default();
+    let conn = bench.client("sub");
+    bench.log.awaits_tails = true;
+    bench.send(conn, &subscribe(1, "a/#", 0, None));
+    bench.send(conn, b"\xc0\x00");
+    assert_eq!(bench.take_out(conn), b"\xd0\x00");
+    bench.tail("mqtt", &[(b"x", DEV)]);
+    assert_eq!(bench.take_out(conn), publish(0x30, "a/b", 0, None, b"x"));
+    bench.sleep(100);
+    assert_eq!(bench.take_out(conn), b"");
+    bench.log.awaits_tails = false;
+    bench.sleep(100);
+    assert_eq!(bench.take_out(conn), b"\x90\x03\x00\x01\x00");
+    bench.tail("mqtt", &[(b"y", DEV)]);
+    assert_eq!(bench.take_out(conn), publish(0x30, "a/b", 0, None, b"y"));
+}
+
 /// The lower quality of service counts; overlapping subscriptions give one message with all identifiers.
 #[test]
 fn qos_and_identifiers() {

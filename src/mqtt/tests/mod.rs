@@ -8,7 +8,6 @@ mod session;
 mod speed;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -59,6 +58,8 @@ pub struct FakeLog {
     /// Creations that wait for the test.
     pub creating: Vec<(String, Waiter)>,
     pub tails: bool,
+    /// A subscriber would miss something now.
+    pub awaits_tails: bool,
     next_key: u32,
 }
 
@@ -79,11 +80,6 @@ impl Backend for FakeLog {
         self.topics.get(topic)?.get(index.0 as usize).copied()
     }
 
-    fn topic_of(&self, key: PartitionKey) -> Option<Arc<str>> {
-        let found = self.topics.iter().find(|(_, keys)| keys.contains(&key));
-        found.map(|(name, _)| name.as_str().into())
-    }
-
     fn append_record(
         &mut self,
         _now: Now,
@@ -91,7 +87,7 @@ impl Backend for FakeLog {
         record: NewRecord<'_>,
         waiter: Option<Waiter>,
     ) -> Result<Offset, AppendError> {
-        if self.topic_of(key).is_none() {
+        if !self.topics.values().any(|keys| keys.contains(&key)) {
             return Err(AppendError::UnknownPartition);
         }
         if let Some(error) = &self.error {
@@ -129,6 +125,10 @@ impl Backend for FakeLog {
 
     fn set_tails(&mut self, on: bool) {
         self.tails = on;
+    }
+
+    fn awaits_tails(&mut self, _now: Now) -> bool {
+        self.awaits_tails
     }
 }
 
@@ -274,7 +274,7 @@ impl Bench {
     }
 
     pub fn complete(&mut self, waiter: Waiter, completion: Completion) {
-        self.door.on_completion(self.now, waiter, completion, &mut self.log, &mut self.fx);
+        self.door.on_completion(self.now, waiter, completion);
         self.carry_out();
     }
 
@@ -303,8 +303,8 @@ impl Bench {
     }
 
     pub fn tail_batch(&mut self, topic: &str, batch: Bytes) {
-        let partition = self.log.topics[topic][0];
-        self.complete(Waiter::door(Door::Mqtt), Completion::Tail { partition, batches: vec![batch] });
+        let (topic, partition) = (topic.into(), PartitionIndex(0));
+        self.complete(Waiter::door(Door::Mqtt), Completion::Tail { topic, partition, batches: vec![batch] });
         self.turn();
     }
 

@@ -19,10 +19,6 @@ impl Backend for NullLog {
         Some(PartitionKey(0))
     }
 
-    fn topic_of(&self, _key: PartitionKey) -> Option<Arc<str>> {
-        None
-    }
-
     fn append_record(
         &mut self,
         _now: Now,
@@ -50,6 +46,10 @@ impl Backend for NullLog {
     }
 
     fn set_tails(&mut self, _on: bool) {}
+
+    fn awaits_tails(&mut self, _now: Now) -> bool {
+        false
+    }
 }
 
 /// 50 publishers, 20 messages of 200 bytes in flight each, at QoS 1.
@@ -75,7 +75,7 @@ fn mqtt_speed() {
         }
         for waiter in std::mem::take(&mut log.waiters) {
             let completion = Completion::Appended(Ok(at));
-            bench.door.on_completion(bench.now, waiter, completion, &mut log, &mut bench.fx);
+            bench.door.on_completion(bench.now, waiter, completion);
         }
         bench.door.on_turn_end(bench.now, &mut log, &mut bench.fx);
         let list = bench.fx.take();
