@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tern::broker::replication::StateWish;
 use tern::coordinator::cluster::{Broker as Registration, ConfigMap, Replicas};
-use tern::coordinator::{Change, Cluster, PartitionState, Topic};
+use tern::coordinator::{Change, Cluster, PartitionState, Topic, features};
 use tern::types::{Instant, LeaderEpoch, NodeId, SessionId, TopicId, Zxid};
 
 pub const TOPIC: &str = "t";
@@ -30,11 +30,15 @@ pub struct Controller {
     pub moves_done: u32,
 }
 
-fn topic(partitions: usize, nodes: &[NodeId], min_insync: usize) -> Topic {
-    let replicas: Replicas = nodes.iter().copied().collect();
+/// Where the copies of a partition belong.
+pub fn home(partition: usize, nodes: &[NodeId], copies: usize) -> Replicas {
+    let turned = nodes.iter().cycle().skip(partition % nodes.len());
+    turned.take(copies).copied().collect()
+}
+
+fn topic(partitions: usize, nodes: &[NodeId], copies: usize, min_insync: usize) -> Topic {
     let state = |index: usize| {
-        let mut replicas = replicas.clone();
-        replicas.rotate_left(index % nodes.len());
+        let replicas = home(index, nodes, copies);
         PartitionState {
             leader: None,
             leader_epoch: LeaderEpoch(0),
@@ -57,9 +61,10 @@ fn topic(partitions: usize, nodes: &[NodeId], min_insync: usize) -> Topic {
 }
 
 impl Controller {
-    pub fn new(partitions: usize, nodes: &[NodeId], min_insync: usize, rots: NodeId) -> Controller {
-        let topic = topic(partitions, nodes, min_insync);
-        let mut now = Cluster { cluster_id: Some("cluster".into()), ..Cluster::default() };
+    pub fn new(partitions: usize, nodes: &[NodeId], copies: usize, min_insync: usize, rots: NodeId) -> Controller {
+        let topic = topic(partitions, nodes, copies, min_insync);
+        let feature_level = features::LEVEL;
+        let mut now = Cluster { cluster_id: Some("cluster".into()), feature_level, ..Cluster::default() };
         now.topic_names.insert(topic.id, topic.name.clone());
         now.topics.insert(topic.name.clone(), topic);
         Controller {
@@ -116,7 +121,7 @@ impl Controller {
             rack: None,
             epoch: Zxid(life),
             session: SessionId(life),
-            feature_level_max: 2,
+            feature_level_max: features::LEVEL,
         };
         self.now.brokers.insert(node, registration);
         let is_wiped = self.disks.insert(node, disk).is_some_and(|before| before != disk);

@@ -12,6 +12,7 @@ mod cut;
 mod directed;
 mod doubt;
 mod moves;
+mod remote;
 mod rot;
 mod world;
 

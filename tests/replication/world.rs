@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tern::broker::replication::{ReplicationConfig, WishAnswer};
+use tern::broker::replication::{Message, ReplicationConfig, WishAnswer};
 use tern::broker::{Acks, Answer, Broker, BrokerLimits, Door, PartitionKey, ReadError, Waiter};
 use tern::config::{Config, MemoryConfig};
-use tern::coordinator::PartitionState;
+use tern::coordinator::{PartitionState, features};
 use tern::effect::{DiskOp, Effect, Effects, Lane};
 use tern::log::{Logs, LogsConfig, job};
 use tern::memory::{Account, Grant};
@@ -18,7 +18,7 @@ use tern::types::{
     Timestamp, TopicId, crc32c,
 };
 
-use super::controller::{Controller, TOPIC};
+use super::controller::{Controller, TOPIC, home};
 use super::disk::SimDisk;
 
 pub const PARTITIONS: usize = 3;
@@ -54,7 +54,9 @@ pub struct Node {
     /// A publisher for each partition; a new one in each life.
     publishers: [u64; PARTITIONS],
     /// What live subscribers of this life are to be told: of each partition what lies above.
-    tails_from: [Offset; PARTITIONS],
+    pub tails_from: [Offset; PARTITIONS],
+    /// They have been told something of it in this life, and so whatever follows.
+    pub is_told: [bool; PARTITIONS],
 }
 
 pub struct World {
@@ -82,14 +84,22 @@ pub struct World {
     /// How far each board was read of each partition, to find what has rotten.
     pub sweeps: BTreeMap<(usize, usize), Offset>,
     pub wipes: u32,
-    /// Records that live subscribers were told.
+    /// Records that live subscribers were told, and those of partitions without a replica on their board.
     pub told: u32,
+    pub told_from_afar: u32,
+    /// Of each partition, when nothing moves.
+    copies: usize,
     /// No board is told what became of its wishes.
     pub loses_answers: bool,
 }
 
 impl World {
     pub fn new(seed: u64) -> World {
+        World::with_copies(seed, NODES.len())
+    }
+
+    /// With fewer copies than boards no bits flip: a bit that has no other copy is lost.
+    pub fn with_copies(seed: u64, copies: usize) -> World {
         let node = |id: NodeId| Node {
             id,
             broker: None,
@@ -104,14 +114,16 @@ impl World {
             published: BTreeMap::new(),
             publishers: [0; PARTITIONS],
             tails_from: [Offset(0); PARTITIONS],
+            is_told: [false; PARTITIONS],
         };
         let mut rng = Rng::new(seed);
         let min_insync = 1 + rng.below(2) as usize;
         let rots_at = (seed % 3) as usize;
+        let rots = if copies == NODES.len() { NODES[rots_at] } else { NodeId(0) };
         World {
             rng,
             now: 0,
-            controller: Controller::new(PARTITIONS, &NODES, min_insync, NODES[rots_at]),
+            controller: Controller::new(PARTITIONS, &NODES, copies, min_insync, rots),
             nodes: NODES.map(node).into(),
             links: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
@@ -128,6 +140,8 @@ impl World {
             sweeps: BTreeMap::new(),
             wipes: 0,
             told: 0,
+            told_from_afar: 0,
+            copies,
             loses_answers: false,
         }
     }
@@ -154,10 +168,10 @@ impl World {
         broker.set_lease(now, Some(Instant(0)));
         broker.apply_all(now, &self.controller.now, &mut fx);
         broker.identify("cluster", || TopicId([1; 16]), &mut fx);
-        broker.set_tails(true);
+        broker.set_tails(true, &self.controller.now);
         let tails_from = std::array::from_fn(|partition| self.known_end(which, partition));
         let node = &mut self.nodes[which];
-        node.tails_from = tails_from;
+        (node.tails_from, node.is_told) = (tails_from, [false; PARTITIONS]);
         node.seen = self.controller.log.len();
         node.broker = Some(broker);
         for publisher in &mut node.publishers {
@@ -170,10 +184,16 @@ impl World {
         self.follow(which, fx);
     }
 
-    /// Behind the last record that was acknowledged and lies on the disk of a board, unless bits flip there.
+    /// Behind the last record that was acknowledged and lies on the disk of a board, unless bits flip there; behind the last
+    /// one of a partition that lies elsewhere.
     fn known_end(&self, which: usize, partition: usize) -> Offset {
-        if which == self.rots_at {
+        if which == self.rots_at && self.copies == NODES.len() {
             return Offset(0);
+        }
+        let state = &self.controller.now.topics[TOPIC].partitions[partition];
+        if !state.replicas.contains(&self.nodes[which].id) {
+            let known = self.acknowledged.range((partition, Offset(0))..=(partition, Offset(i64::MAX))).next_back();
+            return known.map_or(Offset(0), |((_, last), _)| last.plus(1));
         }
         let content = self.content(which, partition);
         let mut known = Offset(0);
@@ -189,7 +209,7 @@ impl World {
         known
     }
 
-    fn crash(&mut self, which: usize) {
+    pub fn crash(&mut self, which: usize) {
         self.crashes += 1;
         let node = &mut self.nodes[which];
         node.broker = None;
@@ -224,6 +244,7 @@ impl World {
             answers.push(answer);
         }
         while let Some((to, bytes, grant)) = broker.next_peer_bytes() {
+            assert!(self.controller.now.feature_level >= features::TAILS || !speaks_of_tails(&bytes[1..]));
             if let Some(Some(queue)) = self.links.get_mut(&(node.id, to)) {
                 queue.push_back((bytes, grant));
             }
@@ -279,16 +300,7 @@ impl World {
                     self.saw(place, value);
                 }
             }
-            Answer::Tail { partition, batches } => {
-                let node = &mut self.nodes[which];
-                let Some(view) = node.broker.as_ref().and_then(|broker| broker.view(partition)) else { return };
-                let next = &mut node.tails_from[view.index.0 as usize];
-                for (offset, _) in batches.iter().flat_map(|batch| records(batch)) {
-                    assert!(offset >= *next, "subscribers of board {which} are told {offset} again, behind {next}");
-                    *next = offset.plus(1);
-                    self.told += 1;
-                }
-            }
+            Answer::Tail { partition, batches, .. } => self.told(which, partition.0 as usize, &batches),
             Answer::Read { result, .. } => {
                 let Some((partition, from)) = self.nodes[which].reads.remove(&slot) else { return };
                 match result {
@@ -307,6 +319,26 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Live subscribers of a board are told records: each once and in order, and none is left out unless its bits flipped.
+    fn told(&mut self, which: usize, partition: usize, batches: &[Bytes]) {
+        let node = &mut self.nodes[which];
+        let is_here = node.broker.as_ref().is_some_and(|broker| key(broker, partition).is_some());
+        for (offset, value) in batches.iter().flat_map(|batch| records(batch)) {
+            let next = &mut node.tails_from[partition];
+            assert!(offset >= *next, "subscribers of board {which} are told {offset} again, behind {next}");
+            let is_first = !std::mem::replace(&mut node.is_told[partition], true);
+            assert!(
+                offset == *next || is_first || self.rots > 0,
+                "subscribers of board {which} are told {offset} of {partition}, behind {next}"
+            );
+            *next = offset.plus(1);
+            self.told += 1;
+            self.told_from_afar += !is_here as u32;
+            let known = self.seen.entry((partition, offset)).or_insert_with(|| value.clone());
+            assert_eq!(*known, value, "subscribers of board {which} are told what is not acknowledged");
         }
     }
 
@@ -414,7 +446,10 @@ impl World {
         }
         let (change, cluster) = self.controller.log[node.seen].clone();
         self.nodes[which].seen += 1;
-        self.with(which, |broker, now, fx| broker.apply(now, &cluster, &change, fx));
+        self.with(which, |broker, now, fx| {
+            broker.apply(now, &cluster, &change, fx);
+            broker.follow_feature_level(&cluster);
+        });
         let node = &self.nodes[which];
         if node.registered_at == Some(node.seen) {
             self.with(which, |broker, now, fx| broker.registered(now, &cluster, fx));
@@ -480,7 +515,7 @@ impl World {
         self.with(to.0 as usize - 1, |broker, now, fx| broker.peer_messages(now, from, &bytes, Grant::none(), fx));
     }
 
-    fn pass_time(&mut self, micros: u64) {
+    pub fn pass_time(&mut self, micros: u64) {
         self.now += micros;
         self.controller.complete_moves();
         self.controller.expire(Instant(self.now));
@@ -548,7 +583,7 @@ impl World {
             }
             12..=14 => self.nodes[which].disk.capacity_bytes = None,
             16 => self.wipe(which),
-            17..=19 => self.rot(),
+            17..=19 if self.copies == NODES.len() => self.rot(),
             20..=22 => self.reassign(),
             15 => {
                 let micros = self.rng.below(4_000_000);
@@ -564,7 +599,7 @@ impl World {
         let mut target = NODES.to_vec();
         let turn = self.rng.below(3) as usize;
         target.rotate_left(turn);
-        target.truncate(2 + self.rng.below(2) as usize);
+        target.truncate(self.copies.min(2) + self.rng.below(2) as usize);
         let is_cancelled = self.rng.one_in(4);
         self.controller.reassign(partition, (!is_cancelled).then_some(&target));
     }
@@ -580,13 +615,16 @@ impl World {
             if round % 500 == 0 {
                 for partition in 0..PARTITIONS {
                     let state = &self.controller.now.topics[TOPIC].partitions[partition];
-                    if state.replicas.len() < NODES.len() || !state.removing.is_empty() {
-                        self.controller.reassign(partition, Some(&NODES));
+                    let home = home(partition, &NODES, self.copies);
+                    let is_home = home.iter().all(|node| state.replicas.contains(node));
+                    if !is_home || state.replicas.len() != home.len() || !state.removing.is_empty() {
+                        self.controller.reassign(partition, Some(&home));
                     }
                 }
             }
             self.controller.complete_moves();
-            if (1500..rounds.saturating_sub(1500)).contains(&round) && round % 10 == 0 {
+            let is_swept = self.copies == NODES.len() && (1500..rounds.saturating_sub(1500)).contains(&round);
+            if is_swept && round % 10 == 0 {
                 self.sweep((round % 200 == 0).then_some(round / 1000));
             }
             for which in 0..self.nodes.len() {
@@ -618,15 +656,17 @@ impl World {
     pub fn check(&mut self) {
         for partition in 0..PARTITIONS {
             let state = self.controller.now.topics[TOPIC].partitions[partition].clone();
-            assert_eq!(state.isr.len(), 3, "partition {partition}: {state:?}");
+            assert_eq!(state.isr.len(), self.copies, "partition {partition}: {state:?}");
+            let holders: Vec<usize> = state.isr.iter().map(|node| node.0 as usize - 1).collect();
             let leader = state.leader.expect("somebody leads");
-            let views: Vec<_> = (0..3)
-                .map(|which| {
+            let views: Vec<_> = holders
+                .iter()
+                .map(|&which| {
                     let broker = self.nodes[which].broker.as_ref().unwrap();
                     broker.view(key(broker, partition).unwrap()).unwrap()
                 })
                 .collect();
-            let led = &views[leader.0 as usize - 1];
+            let led = &views[state.isr.iter().position(|node| *node == leader).unwrap()];
             assert_eq!(led.high_watermark, led.log_end_offset, "partition {partition} is not acknowledged to its end");
             for view in &views {
                 assert_eq!(view.log_end_offset, led.log_end_offset, "partition {partition}");
@@ -639,7 +679,7 @@ impl World {
                     node.id
                 );
             }
-            let contents: Vec<Vec<u8>> = (0..3).map(|which| self.content(which, partition)).collect();
+            let contents: Vec<Vec<u8>> = holders.iter().map(|&which| self.content(which, partition)).collect();
             assert!(contents.iter().all(|content| *content == contents[0]), "replicas of {partition} differ");
             let records: BTreeMap<Offset, Vec<u8>> = records(&contents[0]).into_iter().collect();
             self.check_publishers(partition, records.values());
@@ -688,6 +728,17 @@ impl World {
         }
         content
     }
+}
+
+/// Whether a member of the second level would not understand these messages.
+fn speaks_of_tails(mut bytes: &[u8]) -> bool {
+    while let Some((message, rest)) = Message::read(bytes) {
+        if let Message::TailFetch { .. } | Message::TailRecords { .. } | Message::TailNotHere { .. } = message {
+            return true;
+        }
+        bytes = rest;
+    }
+    false
 }
 
 pub fn waiter(slot: u32) -> Waiter {

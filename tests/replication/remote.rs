@@ -1,0 +1,117 @@
+//! Live subscribers on boards without a copy: topics of one and of two copies on three boards.
+
+use tern::coordinator::features;
+use tern::types::Offset;
+
+use super::controller::TOPIC;
+use super::seeds;
+use super::world::{NODES, PARTITIONS, World};
+
+/// The first partition's leader and, with two copies, the board without one.
+fn places(world: &World) -> (usize, usize) {
+    let state = &world.controller.now.topics[TOPIC].partitions[0];
+    let without = NODES.iter().position(|node| !state.replicas.contains(node)).unwrap();
+    (state.leader.unwrap().0 as usize - 1, without)
+}
+
+fn told(world: &World, which: usize) -> Offset {
+    world.nodes[which].tails_from[0]
+}
+
+/// Whatever breaks and wherever copies move, every board's subscribers are told each record once, in order and without a
+/// gap; when it has healed, all of them.
+#[test]
+fn every_board_hears_everything() {
+    let mut totals = [0; 5];
+    for seed in seeds() {
+        println!("seed {seed}: TERN_SEED={seed} cargo test --test replication every_board");
+        let mut world = World::with_copies(seed, 1 + seed as usize % 2);
+        (0..6000).for_each(|_| world.step(true));
+        world.settle(6000);
+        world.check();
+        let controller = &world.controller;
+        let counts = [world.told_from_afar, world.crashes, controller.elections, controller.moves_done, world.told];
+        totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
+    }
+    println!("told from afar, crashes, elections, moves done, told: {totals:?}");
+    let enough = seeds().count() as u32;
+    assert!(enough < 20 || totals.iter().all(|total| *total >= enough), "the faults do not happen: {totals:?}");
+}
+
+/// The leader dies, its successor goes on, and the link to it is cut: the board without a copy hears all of it.
+#[test]
+fn leader_and_link_are_lost() {
+    let mut world = World::with_copies(11, 2);
+    world.settle(1200);
+    let (leader, without) = places(&world);
+    let before = told(&world, without);
+    assert!(world.told_from_afar > 0 && before > Offset(0));
+    world.crash(leader);
+    (0..4000).for_each(|_| world.step(false));
+    world.settle(1200);
+    let (next, _) = places(&world);
+    assert!(told(&world, without) > before);
+    for (from, to) in [(without, next), (next, without)] {
+        world.break_link(NODES[from], NODES[to]);
+        (0..20).for_each(|_| world.produce(next));
+        world.settle(600);
+    }
+    world.settle(6000);
+    world.check();
+}
+
+/// The only copy moves through all boards: subscribers there are told by their own copy while there is one, and by another
+/// board's before and after it, without a gap and nothing twice.
+#[test]
+fn a_copy_comes_and_goes() {
+    let mut world = World::with_copies(5, 1);
+    world.settle(1200);
+    for turn in 0..6 {
+        for partition in 0..PARTITIONS {
+            let target = NODES[(partition + turn) % NODES.len()];
+            world.controller.reassign(partition, Some(&[target]));
+        }
+        (0..3000).for_each(|_| world.step(false));
+    }
+    assert!(world.controller.moves_done > 6, "{}", world.controller.moves_done);
+    world.settle(6000);
+    world.check();
+}
+
+/// While a member may not understand the question nobody asks; when all do, subscribers hear what comes then.
+#[test]
+fn an_older_level_is_spoken() {
+    let mut world = World::with_copies(3, 1);
+    world.controller.now.feature_level = features::TAILS - 1;
+    world.settle(1200);
+    assert!(world.told > 0 && world.told_from_afar == 0);
+    world.controller.now.feature_level = features::TAILS;
+    world.settle(6000);
+    assert!(world.told_from_afar > 0);
+    world.check();
+}
+
+/// A subscriber waits until the leaders have said where its tails begin, and not for ever.
+#[test]
+fn a_subscriber_waits_for_its_place() {
+    let mut world = World::with_copies(9, 1);
+    world.settle(300);
+    let awaits = |world: &mut World| world.with(0, |broker, now, _| broker.awaits_tails(now)).unwrap();
+    assert!(!awaits(&mut world));
+    let cluster = world.controller.now.clone();
+    for on in [false, true] {
+        world.with(0, |broker, _, _| broker.set_tails(on, &cluster));
+    }
+    assert!(awaits(&mut world), "nobody has answered");
+    world.settle(100);
+    assert!(!awaits(&mut world));
+    for other in [1, 2] {
+        world.crash(other);
+    }
+    for on in [false, true] {
+        world.with(0, |broker, _, _| broker.set_tails(on, &cluster));
+    }
+    assert!(awaits(&mut world));
+    world.pass_time(2_000_001);
+    assert!(!awaits(&mut world));
+}
