@@ -82,11 +82,6 @@ pub trait Client {
     /// Operations that succeeded.
     fn done(&self) -> u64;
 
-    /// False: only boards that have a replica of what it wants serve it.
-    fn is_served_everywhere(&self) -> bool {
-        true
-    }
-
     /// What it waits for, for a failure's sentence.
     fn describe(&self) -> String;
 }

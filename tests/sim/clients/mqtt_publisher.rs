@@ -58,6 +58,9 @@ impl Publisher {
             let payload = format!("{} {} {number}", io.client, self.link.number);
             bytes.extend(mqtt_wire::publish(&topic, self.next_id, *was_sent, payload.as_bytes()));
             *sent = Some((self.next_id, io.now));
+            if !*was_sent {
+                io.history.publishers.sent(io.client, *number);
+            }
             *was_sent = true;
         }
         if !bytes.is_empty() {

@@ -15,6 +15,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     fn lose(&mut self, io: &mut Io<'_>) {
+        io.history.publishers.gone((io.client, self.link.number));
         self.link.give_up(io);
         self.is_subscribed = false;
     }
@@ -34,7 +35,10 @@ impl Subscriber {
         match packet {
             Packet::Connack(0) => io.send(self.link.number, mqtt_wire::subscribe(1, "sensor/#")),
             Packet::Connack(_) => self.lose(io),
-            Packet::Suback(granted) => self.is_subscribed = granted <= 1,
+            Packet::Suback(granted) => {
+                self.is_subscribed = granted <= 1;
+                io.history.publishers.subscribed((io.client, self.link.number));
+            }
             Packet::Publish(quality, _, id, payload) => {
                 io.history.publishers.delivered((io.client, self.link.number), &payload);
                 if quality > 0 {
@@ -63,11 +67,6 @@ impl Client for Subscriber {
 
     fn done(&self) -> u64 {
         self.done
-    }
-
-    /// A listener hears what its board has replicas of.
-    fn is_served_everywhere(&self) -> bool {
-        false
     }
 
     fn describe(&self) -> String {
