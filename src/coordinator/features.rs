@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 1 | the first format; a tree that names no level has this one |
 //! | 2 | `Body::RegisterBrokerIn`: which directory a broker's logs are in; `Body::Reconfig` |
-//! | 3 | a partition's state names replicas whose disks were emptied, for unclean elections; between brokers `TailFetch`, `TailRecords` and `TailNotHere`: live subscribers of partitions without a copy |
+//! | 3 | states name replicas whose disks were emptied; `TailFetch` and its answers, for subscribers without a copy |
 
 /// The feature's name, for `/feature` and Kafka's own tools.
 pub const NAME: &str = "tern.version";
