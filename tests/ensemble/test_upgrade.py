@@ -2,12 +2,13 @@
 
 import json
 import os
+import subprocess
 
 import node
 import paho.mqtt.client as mqtt
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 from ensemble import Ensemble
-from java_tools import Tools
 from kazoo.client import KazooClient
 from node import eventually
 from test_replication import Numbers, bootstrap, check, create, is_whole
@@ -25,6 +26,7 @@ def boards(tmp_path, monkeypatch):
     monkeypatch.setattr(node, "BINARY", PREVIOUS)
     ensemble = Ensemble(tmp_path)
     ensemble.settings += ["broker.session.timeout.ms=1500", "replica.lag.time.max.ms=3000", "min.insync.replicas=2"]
+    ensemble.settings += ["mqtt.map.0=single/# -> single", "mqtt.map.1=upgrade/# -> mqtt"]
     ensemble.start_all()
     yield ensemble
     said = ensemble.end()
@@ -49,24 +51,32 @@ def exchange(boards, number, binary):
     assert eventually(lambda: is_whole(boards, "numbers"), 60, 0.2), boards.members[number].diagnostics()[-3000:]
 
 
+def tern(boards, *arguments):
+    """What our own command prints."""
+    command = [node.BINARY, *arguments, "--server", boards.members[1].zookeeper]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
 def level(zookeeper):
     return json.loads(zookeeper.retry(zookeeper.get, "/feature")[0])["features"]["tern.version"]
 
 
-def heard(boards, at, by, text):
-    """What is published on one board is heard on another."""
+def heard(boards, at, by, text, topic="upgrade/1"):
+    """What is heard on one board of what is published on another."""
     got = []
     listener = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "listener")
     listener.on_message = lambda _client, _data, message: got.append(message.payload)
     listener.on_subscribe = lambda *_: got.append(None)
     listener.connect(*boards.members[by].mqtt)
-    listener.subscribe("upgrade/#", 1)
+    listener.subscribe(topic, 1)
     listener.loop_start()
     assert eventually(lambda: got, 10)
     sensor = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "sensor")
     sensor.connect(*boards.members[at].mqtt)
     sensor.loop_start()
-    sensor.publish("upgrade/1", text, 1).wait_for_publish(20)
+    sensor.publish(topic, text, 1).wait_for_publish(20)
     eventually(lambda: len(got) > 1, 10)
     sensor.loop_stop()
     listener.loop_stop()
@@ -80,6 +90,9 @@ def test_one_board_after_the_other(boards, zookeeper):
     current = os.path.abspath(os.environ.get("TERN_BINARY", "target/release/tern"))
     create(boards, "numbers")
     create(boards, "mqtt", 1)
+    single = NewTopic("single", 1, 1, config={"min.insync.replicas": "1"})
+    admin = AdminClient({"bootstrap.servers": bootstrap(boards)})
+    admin.create_topics([single])["single"].result(20)
     zookeeper.create("/upgrade", b"before")
     zookeeper.create("/upgrade/mine", ephemeral=True)
     session = zookeeper.client_id
@@ -94,13 +107,15 @@ def test_one_board_after_the_other(boards, zookeeper):
         assert heard(boards, number, others[0], b"new %d" % turn) == [b"new %d" % turn]
         assert heard(boards, others[1], number, b"old %d" % turn) == [b"old %d" % turn]
         assert level(zookeeper) == BEFORE
-    tools = Tools("4", bootstrap(boards))
-    try:
-        tools.ask("features", "upgrade", "--feature", f"tern.version={AFTER}")
-    finally:
-        tools.close()
+    said = [tern(boards, "node", "upgrade", "--dry-run"), tern(boards, "node", "list"), tern(boards, "node", "upgrade")]
+    hint = f"feature level {BEFORE} is in use, the programs of all members understand {AFTER}: tern node upgrade raises it"
+    assert hint in said[0] and hint in said[1], said
+    assert f"feature level {AFTER} is in use, it was {BEFORE}" in said[2], said
     assert level(zookeeper) == AFTER
     assert heard(boards, 1, 2, b"after") == [b"after"]
+    # The new level brings subscribers what boards without a copy did not hear before.
+    for number in boards.members:
+        assert heard(boards, 1, number, b"anywhere", "single/1") == [b"anywhere"]
     zookeeper.retry(zookeeper.set, "/upgrade", b"after")
     assert zookeeper.client_id == session and zookeeper.retry(zookeeper.exists, "/upgrade/mine")
 

@@ -68,6 +68,15 @@ pub enum NodeCommand {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Use what the programs of all members understand, once the last board runs the new one; there is no way back then
+    #[command(after_help = "Examples:
+  tern node upgrade --dry-run                   which feature level is in use, and which could be
+  tern node upgrade")]
+    Upgrade {
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// How long to look on.

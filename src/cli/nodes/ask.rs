@@ -9,10 +9,13 @@ use crate::cli::arguments::ZkServer;
 use crate::cli::kafka::Cluster;
 use crate::cli::zk;
 use crate::config::{Endpoint, Member};
-use crate::coordinator::cluster::json::{self, BrokerJson};
+use crate::coordinator::cluster::json::{self, BrokerJson, FeaturesJson};
+use crate::coordinator::features;
 use crate::coordinator::members::{CONFIG_PATH, parse, parse_line, version_in};
 use crate::kafka::codec::{Array, DescribeQuorumPartition, DescribeQuorumRequest, DescribeQuorumResponse};
-use crate::kafka::codec::{DescribeQuorumTopic, QuorumReplicaState};
+use crate::kafka::codec::{DescribeQuorumTopic, FeatureUpdateKey, QuorumReplicaState};
+use crate::kafka::codec::{UpdateFeaturesRequest, UpdateFeaturesResponse};
+use crate::kafka::errors::ErrorCode;
 use crate::types::{NodeId, PartitionIndex, TopicId};
 use crate::zookeeper::codec::Request;
 
@@ -21,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// How long an ensemble may be without a leader before reads fail.
 const ELECTION: Duration = Duration::from_secs(10);
+
+const NO_BROKER: &str = "no broker is registered: is the ensemble just starting?";
 
 /// Names that a sentence tells; of the others, how many.
 const NAMES_MAX: usize = 5;
@@ -110,6 +115,39 @@ impl Ensemble {
         Ok(brokers)
     }
 
+    /// The feature level in use, and the highest that the programs of all registered brokers understand.
+    pub fn feature_levels(&mut self) -> io::Result<(u16, u16)> {
+        let (data, _) = self.read(|zk| zk.data(features::PATH, false))?;
+        let said = json::read::<FeaturesJson>(data.as_deref()).unwrap_or_default();
+        let level = said.features.get(features::NAME).and_then(|level| u16::try_from(*level).ok());
+        let mut highest: Option<u16> = None;
+        for name in self.read(|zk| zk.children("/brokers/ids", false))?.0 {
+            let path = format!("/brokers/ids/{name}");
+            let Ok((data, _)) = self.read(|zk| zk.data(&path, false)) else { continue };
+            let broker = json::read::<BrokerJson>(data.as_deref()).map_err(io::Error::other)?;
+            highest = Some(highest.unwrap_or(u16::MAX).min(broker.feature_level_max()));
+        }
+        let highest = highest.ok_or_else(|| io::Error::other(NO_BROKER))?;
+        Ok((level.unwrap_or(features::FIRST), highest))
+    }
+
+    /// Raises the feature level; refused while a member is away.
+    pub fn raise_feature_level(&mut self, level: u16) -> io::Result<()> {
+        let update = FeatureUpdateKey {
+            feature: features::NAME,
+            max_version_level: i16::try_from(level).unwrap_or(i16::MAX),
+            upgrade_type: 1,
+            ..FeatureUpdateKey::default()
+        };
+        let updates = [update];
+        let request = UpdateFeaturesRequest { feature_updates: Array::of(&updates), ..Default::default() };
+        let response: UpdateFeaturesResponse<'_> = self.cluster()?.controller()?.call(1, &request)?;
+        match response.error_code {
+            ErrorCode::NONE => Ok(()),
+            code => Err(io::Error::other(response.error_message.map_or_else(|| format!("{code:?}"), str::to_string))),
+        }
+    }
+
     /// Partitions of which no other replica than this one is in sync.
     pub fn only_at(&mut self, id: NodeId) -> io::Result<Vec<String>> {
         self.partitions(|partition| partition.isr[..] == [id])
@@ -166,7 +204,7 @@ impl Ensemble {
         if self.cluster.is_none() {
             let addresses: Vec<String> = self.brokers()?.into_values().collect();
             if addresses.is_empty() {
-                return Err(io::Error::other("no broker is registered: is the ensemble just starting?"));
+                return Err(io::Error::other(NO_BROKER));
             }
             self.cluster = Some(Cluster::connect(&addresses.join(","))?);
         }

@@ -31,5 +31,18 @@ pub(super) fn run(ensemble: &mut Ensemble, json: bool) -> io::Result<()> {
         ]);
     }
     table.print(json);
+    if let Ok((level, highest)) = ensemble.feature_levels()
+        && level < highest
+        && !json
+    {
+        println!("{}", hint(level, highest));
+    }
     Ok(())
+}
+
+/// What there is to raise.
+pub(super) fn hint(level: u16, highest: u16) -> String {
+    format!(
+        "feature level {level} is in use, the programs of all members understand {highest}: tern node upgrade raises it"
+    )
 }

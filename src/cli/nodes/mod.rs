@@ -6,6 +6,7 @@ mod ask;
 mod list;
 mod remove;
 mod replace;
+mod upgrade;
 
 use std::io;
 
@@ -24,5 +25,6 @@ pub fn run(arguments: &NodeArguments) -> io::Result<()> {
         NodeCommand::Replace { id, line, force, wait } => {
             replace::run(&mut ensemble, *id, line.as_deref(), *force, wait.wait)
         }
+        NodeCommand::Upgrade { dry_run } => upgrade::run(&mut ensemble, *dry_run),
     }
 }

@@ -90,7 +90,7 @@ fn no_epoch() -> i32 {
 }
 
 /// `/feature`, version 2; what version 1 says about levels is not read.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct FeaturesJson {
     #[serde(default)]
     pub features: BTreeMap<String, i32>,
