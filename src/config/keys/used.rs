@@ -177,7 +177,7 @@ pub(super) const KEYS: &[Key] = &[
         "unclean.leader.election.enable",
         Kind::Bool,
         "false",
-        "a replica that is not in sync may lead when no other is left, which loses records",
+        "a replica that is not in sync may lead when no other is left, which loses records; an emptied one does not",
     ),
     key("auto.leader.rebalance.enable", Kind::Bool, "true", "leaderships go back to the preferred replicas"),
     key(
@@ -245,7 +245,7 @@ pub(super) const KEYS: &[Key] = &[
         "offsets.commit.timeout.ms",
         COUNT,
         "5000",
-        "how long a commit waits for its copies; then the client looks elsewhere",
+        "how long a commit or another change of a group waits for its copies; then the client looks elsewhere",
     ),
     key("offsets.retention.minutes", COUNT, "10080", "how long an empty group's offsets stay"),
     key("offsets.retention.check.interval.ms", POSITIVE, "600000", "how often expired offsets are looked for"),
