@@ -36,8 +36,8 @@ pub(super) struct Lookup {
 pub(super) enum For {
     /// A client of a door, and the high watermark when it asked.
     Waiter(Waiter, Offset),
-    /// A follower, in that leadership.
-    Replica(NodeId, LeaderEpoch),
+    /// A follower, in that leadership, from there on.
+    Replica(NodeId, LeaderEpoch, Offset),
     /// The MQTT door's live subscribers; what lies below.
     Tail(Offset),
     /// Those of another board, by the number of its question; what lies below.
@@ -186,7 +186,7 @@ impl Broker {
         let Some(Lookup { partition, whom }) = self.lookups.remove(&token) else { return };
         let (waiter, below) = match whom {
             For::Waiter(waiter, below) => (waiter, below),
-            For::Replica(node, epoch) => return self.replica_read_done(partition, node, epoch, result),
+            For::Replica(node, epoch, from) => return self.replica_read_done(partition, node, epoch, from, result),
             For::Tail(below) => return self.tail_read_done(partition, below, result),
             For::RemoteTail(node, number, below) => {
                 return self.served_tail_read(partition, node, number, below, result);

@@ -11,6 +11,7 @@ mod controller;
 mod cut;
 mod directed;
 mod doubt;
+mod late_read;
 mod moves;
 mod remote;
 mod rot;

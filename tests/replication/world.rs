@@ -507,6 +507,12 @@ impl World {
         }
     }
 
+    /// Takes what is on its way over a link.
+    pub fn intercept(&mut self, from: NodeId, to: NodeId) -> Vec<u8> {
+        let queue = self.links.get_mut(&(from, to)).and_then(Option::as_mut);
+        queue.into_iter().flat_map(|queue| queue.drain(..)).flat_map(|(bytes, _)| bytes.into_iter().skip(1)).collect()
+    }
+
     pub fn receive(&mut self, from: NodeId, to: NodeId) {
         let Some(Some(queue)) = self.links.get_mut(&(from, to)) else { return };
         let Some((bytes, grant)) = queue.pop_front() else { return };
@@ -515,7 +521,7 @@ impl World {
         self.with(to.0 as usize - 1, |broker, now, fx| broker.peer_messages(now, from, &bytes, Grant::none(), fx));
     }
 
-    pub fn pass_time(&mut self, micros: u64) {
+    fn pass_time(&mut self, micros: u64) {
         self.now += micros;
         self.controller.complete_moves();
         self.controller.expire(Instant(self.now));
@@ -637,7 +643,7 @@ impl World {
                     self.publish(which);
                 }
                 // The last ones come when everybody is in sync, so that all subscribers are told of them.
-                if round < 200 || (rounds - 500..rounds - 440).contains(&round) {
+                if round < 200 || (rounds.saturating_sub(500)..rounds.saturating_sub(440)).contains(&round) {
                     self.produce(which);
                 }
                 self.with(which, |broker, now, fx| broker.turn_end(now, fx));

@@ -98,6 +98,7 @@ impl Broker {
         key: PartitionKey,
         node: NodeId,
         epoch: LeaderEpoch,
+        from: Offset,
         result: Result<bytes::Bytes, LogReadError>,
     ) {
         if let Err(LogReadError::Damaged { whole, .. }) = &result {
@@ -107,8 +108,8 @@ impl Broker {
         let (at, marks) = (partition.at(), partition.told());
         let Some(follower) = partition.follower(node) else { return };
         let Fetching::Reading(asked) = follower.fetching else { return };
-        if at.epoch != epoch {
-            return; // the fetch belonged to another leadership
+        if at.epoch != epoch || asked.from != from {
+            return; // the fetch belonged to another leadership, or the follower has asked from elsewhere since
         }
         let answer = match &result {
             Ok(batches) => Message::Records { at, number: asked.number, marks, batches },
@@ -345,10 +346,10 @@ impl Broker {
         let below = self.logs.marks(log).durable;
         self.next_token += 1;
         let token = self.next_token;
-        self.lookups.insert(token, Lookup { partition: key, whom: For::Replica(node, epoch) });
+        self.lookups.insert(token, Lookup { partition: key, whom: For::Replica(node, epoch, from) });
         if let Err(error) = self.logs.read(log, from, below, REPLICA_READ_BYTES, token, fx) {
             self.lookups.remove(&token);
-            self.replica_read_done(key, node, epoch, Err(error));
+            self.replica_read_done(key, node, epoch, from, Err(error));
         }
     }
 
