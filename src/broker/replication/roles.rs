@@ -108,10 +108,10 @@ impl Broker {
         let Some(partition) = self.partitions.get_mut(key) else { return };
         let (Some(log), is_leader, durable) = (partition.log, partition.is_leader, partition.durable) else { return };
         partition.high_watermark.advance(Some(partition.log_start));
-        let Some(replicated) = &mut partition.replicated else { return };
-        replicated.epoch_start = durable;
         // Of what is found here most was acknowledged in an earlier life; how much is known when others are heard.
         partition.tail.from = partition.tail.from.max(durable);
+        let Some(replicated) = &mut partition.replicated else { return };
+        replicated.epoch_start = durable;
         self.logs.set_stable(log, partition.high_watermark.get());
         self.logs.set_followed(log, is_leader);
         if !is_leader {
