@@ -14,8 +14,8 @@
 //! `PLACE_WAIT_MS` after the first subscriber came: behind a leader that cannot be reached for so long, what is acknowledged
 //! until it can be is missed. Messages that were published before it and became acknowledged after it may be missed too.
 //! What retention has deleted before it was told is left out, and where a leader that lacks acknowledged records was
-//! elected, its own are told from the moment on at which it was asked. MQTT lets a server leave out messages for a session
-//! that does not outlast its connection no further than that.
+//! elected, its own are told from the moment on at which it was asked. To hold SUBACK back for ever would be worse for whoever
+//! listens to what goes on than a gap; who must not miss anything reads by offset, as Kafka's consumers do.
 //!
 //! Bounds: as many tails as `memory.partitions.max` says, those beyond are not heard; one unanswered question for each, and
 //! what it brings is handed to the door in the step in which it comes. A subscriber that does not keep up loses messages at
