@@ -1,6 +1,6 @@
 """Virtual boards: emulated machines with 512 MB on a network of their own, inside a network namespace of this machine.
 
-Whoever runs here talks to them as a laptop in that network would: by their names, through ssh, Kafka and MQTT.
+Whoever runs there talks to them as a laptop in that network would: by their names, through ssh, Kafka and MQTT.
 """
 
 import os
@@ -17,6 +17,8 @@ MEMORY_MB = 512
 
 KINDS = {
     "arm64": ["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a53"],
+    # A Pi 5's core, whose kernel has pages of 16 KiB.
+    "arm64-16k": ["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a76"],
     "armhf": ["qemu-system-arm", "-machine", "virt", "-cpu", "cortex-a7"],
 }
 
@@ -26,9 +28,9 @@ def command(*words, check=True, **options):
 
 
 class Network:
-    """A bridge in a namespace; names of boards are in the namespace's own hosts file."""
+    """A bridge in a namespace; names of boards are in the namespace's own hosts file, and ssh there has the boards' key."""
 
-    def __init__(self, boards):
+    def __init__(self, boards, key, directory):
         self.end()
         command("ip", "netns", "add", NAMESPACE)
         for words in (
@@ -45,6 +47,8 @@ class Network:
         etc.mkdir(parents=True, exist_ok=True)
         hosts = ["127.0.0.1 localhost"] + [f"{board.address} {board.name} {board.name}.local" for board in boards]
         (etc / "hosts").write_text("\n".join(hosts) + "\n")
+        (etc / "ssh").mkdir(exist_ok=True)
+        (etc / "ssh" / "ssh_config").write_text(ssh_config(key, directory))
 
     def end(self):
         command("ip", "netns", "del", NAMESPACE, check=False)
@@ -57,7 +61,7 @@ class Board:
     def __init__(self, number, kind, images, directory, rtc="utc"):
         self.number = number
         self.kind = kind
-        self.name = f"board{number}"
+        self.name = f"pi{number}"
         self.tap = f"tap{number}"
         self.address = f"10.77.0.{number}"
         self.image = pathlib.Path(images) / kind
@@ -70,6 +74,8 @@ class Board:
         command("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", self.disk, "4G")
 
     def switch_on(self):
+        # A connection to what it was before would be waited for until its time is up.
+        command("ip", "netns", "exec", NAMESPACE, "ssh", "-O", "exit", self.name, check=False)
         kernel_line = (
             f"root=/dev/vda rw console=ttyAMA0 quiet systemd.hostname={self.name} systemd.default_timeout_start_sec=900 "
             f"systemd.machine_id=7e4a0000000000000000000000000{self.number:03} "
@@ -105,8 +111,7 @@ class Board:
 
     def shell(self, script, check=True, seconds=120):
         """Runs a script on the board."""
-        options = ["-F", self.directory / "ssh_config"]
-        words = ["ip", "netns", "exec", NAMESPACE, "ssh", *options, self.name, script]
+        words = ["ip", "netns", "exec", NAMESPACE, "ssh", self.name, script]
         try:
             result = command(*words, check=False, timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -135,10 +140,10 @@ def eventually(condition, seconds, what):
         time.sleep(1)
 
 
-def write_ssh_config(directory, key):
-    """As a laptop has it that knows its boards."""
+def ssh_config(key, directory):
+    """What a laptop knows that has met its boards before; to others than the deployment they are open as root."""
     lines = [
-        "Host board*",
+        "Host pi*",
         "  User root",
         f"  IdentityFile {key}",
         "  IdentitiesOnly yes",
@@ -150,9 +155,7 @@ def write_ssh_config(directory, key):
         "  ControlMaster auto",
         "  ControlPersist 30",
     ]
-    path = pathlib.Path(directory) / "ssh_config"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    return "\n".join(lines) + "\n"
 
 
 def outside(*words, check=True, seconds=600, **options):

@@ -1,4 +1,5 @@
-"""Three boards with 512 MB: deployed, switched off and on, cut from power under load; and one armv7 board alone.
+"""Three boards with 512 MB, made an ensemble by the README's own commands, switched off and on, cut from power under load; and
+boards alone: one of armv7, and one whose kernel has pages of 16 KiB.
 
 Every check prints a line when it holds; the first that does not ends the run with a sentence and the boards' consoles.
 """
@@ -12,10 +13,11 @@ import subprocess
 import sys
 import time
 
-from boards import NAMESPACE, Board, Network, eventually, outside, write_ssh_config
+from boards import NAMESPACE, Board, Network, eventually, outside
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOPIC = "mqtt"
+PAGE_BYTES = {"arm64-16k": 16 << 10}
 #: Of a board with 512 MB: what its profile lets the process allocate.
 BUDGET_BYTES = 64 << 20
 
@@ -32,13 +34,15 @@ class Story:
     def holds(self, what):
         print(f"{time.monotonic() - self.start:7.0f} s  {what}", flush=True)
 
-    def deploy(self, *options, seconds=1800):
-        """The very command of the README."""
-        names = [f"{board.name}.local" for board in self.boards]
-        words = [ROOT / "cross/deploy", "--ssh-config", self.directory / "ssh_config", "--wait", "900", *options, *names]
-        done = outside(*words, check=False, seconds=seconds, cwd=ROOT)
-        print(done.stdout, end="", flush=True)
-        assert done.returncode == 0, f"cross/deploy ended with {done.returncode}: {done.stderr}"
+    def deploy(self):
+        """What the README says for several boards, for these."""
+        return self.run("cross/deploy " + " ".join(f"pi@{board.name}.local" for board in self.boards))
+
+    def run(self, line, seconds=1800):
+        """A line as it is typed on the laptop."""
+        done = outside("bash", "-c", line, check=False, seconds=seconds, cwd=ROOT)
+        print(f"$ {line}\n{done.stdout}", end="", flush=True)
+        assert done.returncode == 0, f"it ended with {done.returncode}: {done.stderr}"
         return done.stdout
 
     def status(self, board, seconds=60):
@@ -97,12 +101,27 @@ def boot(story):
     story.holds(f"{len(story.boards)} boards have booted Debian 12 with systemd")
 
 
+def guide():
+    """The commands of the README's three Pis in ten minutes, as they stand there."""
+    text = (ROOT / "README.md").read_text().split("## Three Pis in ten minutes", 1)[1].split("```")[1]
+    install, *lines = [line.split("  #")[0].strip() for line in text.strip().splitlines()]
+    assert install.startswith("sudo apt-get install"), install
+    return lines
+
+
 def deploy(story):
-    out = story.deploy("--no-build")
+    line, publish, read, _ = guide()
+    out = story.run(line)
     assert out.count("installing as number") == len(story.boards), out
     eventually(story.is_healthy, 600, "the ensemble is healthy")
     story.holds("cross/deploy has made an ensemble of them")
-    out = story.deploy("--no-build")
+    story.run(publish)
+    story.acknowledged.append("21.5")
+    # It goes on for ever, as written; an interrupt ends it as one would.
+    out = outside("timeout", "-s", "INT", "30", "bash", "-c", read, check=False).stdout
+    assert out == "house/kitchen 21.5\n", out
+    story.holds("MQTT in and Kafka out by the README's own lines")
+    out = story.run(line)
     assert out.count("is up to date") == len(story.boards), out
     story.holds("cross/deploy again changes nothing")
 
@@ -152,15 +171,31 @@ def comes_back(story, board, what):
 
 
 def upgrade(story):
-    """A rolling upgrade with the same build goes nowhere; nodes that run something else are replaced one by one."""
+    """A node that runs another build is replaced, the others are left alone, and settings that somebody wrote are kept."""
     board = story.boards[0]
-    board.shell("cp /usr/bin/tern /usr/bin/tern.new && printf x >>/usr/bin/tern.new && mv /usr/bin/tern.new /usr/bin/tern && systemctl restart tern")
+    board.shell(
+        "echo log.retention.hours=72 >>/etc/tern/tern.properties && cp /usr/bin/tern /usr/bin/tern.new "
+        "&& printf x >>/usr/bin/tern.new && mv /usr/bin/tern.new /usr/bin/tern && systemctl restart tern"
+    )
     eventually(story.is_healthy, 600, "healthy before the upgrade")
-    out = story.deploy("--no-build")
+    line, _, _, upgrading = guide()
+    out = story.run(line)
     assert f"{board.name}.local: runs another build and is left alone" in out, out
-    out = story.deploy("--no-build", "--upgrade")
+    out = story.run(upgrading)
     assert f"{board.name}.local: upgrading" in out and out.count("is up to date") == len(story.boards) - 1, out
-    story.holds("cross/deploy --upgrade replaces what is another build, and only that")
+    assert board.shell("tail -n 1 /etc/tern/tern.properties") == "log.retention.hours=72"
+    story.holds("cross/deploy --upgrade replaces what is another build, and only that, and keeps what was set")
+
+
+def reload(story):
+    """systemctl reload takes over what can be taken over, while the node goes on."""
+    board = story.boards[0]
+    for level, said in (("debug", "Debug"), ("info", "Info")):
+        board.shell(f"echo log.level={level} >>/etc/tern/tern.properties && systemctl reload tern")
+        is_said = f"journalctl -q -b -u tern -o cat | grep -c 'log.level={said} is in force'"
+        eventually(lambda: board.shell(is_said, check=False) not in ("", "0"), 60, f"log.level={level} is in force")
+    assert board.shell("systemctl is-active tern") == "active"
+    story.holds("systemctl reload takes over log.level")
 
 
 def within_memory(story):
@@ -228,7 +263,8 @@ def alone(story):
     """One board, a node alone: deployed, rebooted, and everything still there."""
     board = story.boards[0]
     boot(story)
-    story.deploy("--no-build")
+    assert int(board.shell("getconf PAGESIZE")) == PAGE_BYTES.get(board.kind, 4 << 10)
+    story.deploy()
     for index in range(10):
         assert story.publish(board, f"alone-{index}")
     story.nothing_lost(board, f"{board.kind}: MQTT in, Kafka out")
@@ -247,17 +283,16 @@ def main():
     parser.add_argument("--images", required=True)
     parser.add_argument("--directory", required=True)
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("kind", choices=["arm64", "armhf"])
+    parser.add_argument("kind", choices=["arm64", "armhf", "arm64-16k"])
     options = parser.parse_args()
     directory = pathlib.Path(options.directory)
     directory.mkdir(parents=True, exist_ok=True)
-    write_ssh_config(directory, pathlib.Path(options.images) / "key")
     numbers = [1, 2, 3] if options.kind == "arm64" else [4]
     boards = [Board(number, options.kind, options.images, directory) for number in numbers]
-    network = Network(boards)
+    network = Network(boards, pathlib.Path(options.images) / "key", directory)
     story = Story(boards, directory)
     try:
-        if options.kind == "armhf":
+        if len(boards) == 1:
             alone(story)
         else:
             boot(story)
@@ -267,6 +302,7 @@ def main():
             power_cut(story, 60)
             if not options.short:
                 upgrade(story)
+                reload(story)
                 idle(story)
                 clock_weeks_back(story)
                 root_read_only(story)
