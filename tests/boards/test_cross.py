@@ -19,7 +19,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PROFILE = os.environ.get("TERN_CROSS_PROFILE", "release")
 BOARDS = {
     "aarch64": ("aarch64-unknown-linux-musl", "qemu-aarch64-static", 183, "arm64"),
-    "armv7": ("armv7-unknown-linux-musleabihf", "qemu-arm-static", 40, "armhf"),
+    "armv7": ("armv7/armv7-unknown-linux-musleabihf", "qemu-arm-static", 40, "armhf"),
 }
 
 
@@ -140,7 +140,7 @@ def test_package(board, package, tmp_path):
 def test_lintian(package):
     """lintian finds no error but that the binary is static, as is meant, and that its maker has no mail host."""
     needs("lintian")
-    meant = ["statically-linked-binary", "bogus-mail-host"]
+    meant = ["statically-linked-binary", "bogus-mail-host", "bogus-mail-host-in-debian-changelog"]
     if PROFILE != "release":
         meant.append("unstripped-binary-or-object")
     words = ["lintian", "--allow-root", "--fail-on", "error", "--suppress-tags", ",".join(meant), package]
@@ -166,3 +166,13 @@ def test_too_old_a_board(package, tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, env=env)
     assert done.returncode == 1 and "needs ARMv7 or later" in done.stderr, done.stderr
     assert subprocess.run(words).returncode == 0
+
+
+def test_another_architecture(package, tmp_path):
+    """The package of another machine is refused before anything is unpacked."""
+    (tmp_path / "var/lib/dpkg/updates").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/info").mkdir()
+    (tmp_path / "var/lib/dpkg/status").touch()
+    words = ["dpkg", f"--root={tmp_path}", "--no-act", "--install", package]
+    done = subprocess.run(words, capture_output=True, text=True, env=dict(os.environ, LC_ALL="C"))
+    assert done.returncode != 0 and "does not match system" in done.stderr, done.stderr
