@@ -199,7 +199,7 @@ mod tests {
             };
             for memory in [MemoryConfig::for_budget(budget_bytes), at_most] {
                 let shares = Shares::new(&memory);
-                let flowing = shares.kafka_request_bytes * 16 / 6;
+                let flowing = shares.kafka_request_bytes / 6 * 16;
                 assert!(flowing >= variable_bytes(budget_bytes) / 16, "{budget_mib} MiB: {shares:?}");
                 assert!(shares.message_bytes_max() > 64 * 1024, "{budget_mib} MiB: {shares:?}");
                 assert!(shares.packet_bytes_max() > 16 * 1024, "{budget_mib} MiB: {shares:?}");
