@@ -7,19 +7,14 @@ use tern::memory::Grant;
 use tern::record::Batches;
 use tern::types::Offset;
 
-use super::controller::TOPIC;
-use super::cut::view;
 use super::world::{NODES, World};
 
 /// What was read for the first fetch does not answer the second: the follower's log would have a hole.
 #[test]
 fn a_late_read_answers_nobody() {
-    let mut world = World::new(1);
-    world.settle(1200);
-    let leader = world.controller.now.topics[TOPIC].partitions[0].leader.unwrap();
-    let led = leader.0 as usize - 1;
-    let follower = NODES[(led + 1) % 3];
-    let place = view(&world, led);
+    let (mut world, [led, follows, _]) = World::at_rest(1);
+    let (leader, follower) = (NODES[led], NODES[follows]);
+    let place = world.view(led);
     let at = At { topic: place.topic_id, index: place.index, epoch: place.leader_epoch };
     world.intercept(leader, follower);
     for (number, from) in [(1_000_000, Offset(10)), (1_000_001, Offset(0))] {
