@@ -1,6 +1,9 @@
 //! Live subscribers on boards without a copy: topics of one and of two copies on three boards.
 
+use bytes::Bytes;
+use tern::broker::replication::{At, Message};
 use tern::coordinator::features;
+use tern::memory::Grant;
 use tern::types::{Now, Offset};
 
 use super::controller::TOPIC;
@@ -125,4 +128,52 @@ fn a_subscriber_waits_for_its_place() {
     switch(&mut world);
     assert!(awaits(&mut world));
     assert!(!awaits_after(&mut world, 2001));
+}
+
+/// A leader that does not know yet how much of its log is acknowledged gives nobody a place in it: another leader's log may
+/// have other records there.
+#[test]
+fn no_place_in_what_may_be_cut() {
+    let (mut world, [led, asks, _]) = World::at_rest(4);
+    let before = world.view(led);
+    world.append(led);
+    world.turns(30, &[led]);
+    world.controller.change_state(0, |_, state| {
+        state.leader_epoch.0 += 1;
+        true
+    });
+    while world.view(led).leader_epoch == before.leader_epoch {
+        world.see_change(led);
+    }
+    world.turns(30, &[led]);
+    let view = world.view(led);
+    assert!(
+        view.is_served && view.high_watermark == before.high_watermark && view.log_end_offset > view.high_watermark
+    );
+    assert_eq!(place(&mut world, led, asks), None);
+    world.settle(1200);
+    let view = world.view(led);
+    assert_eq!(view.high_watermark, view.log_end_offset);
+    assert_eq!(place(&mut world, led, asks), Some(view.high_watermark));
+}
+
+/// What a leader says to a board that asks where it begins; none: to ask later.
+fn place(world: &mut World, led: usize, asks: usize) -> Option<Offset> {
+    let view = world.view(led);
+    let at = At { topic: view.topic_id, index: view.index, epoch: view.leader_epoch };
+    let mut bytes = Vec::new();
+    Message::TailFetch { at, number: 7_000_000, from: None }.write(&mut bytes);
+    let bytes = Bytes::from(bytes);
+    world.intercept(NODES[led], NODES[asks]);
+    world.with(led, |broker, now, fx| broker.peer_messages(now, NODES[asks], &bytes, Grant::none(), fx));
+    let answers = world.intercept(NODES[led], NODES[asks]);
+    let mut rest = &answers[..];
+    while let Some((message, after)) = Message::read(rest) {
+        match message {
+            Message::TailRecords { number: 7_000_000, next, .. } => return Some(next),
+            Message::TailNotHere { number: 7_000_000, .. } => return None,
+            _ => rest = after,
+        }
+    }
+    panic!("it does not answer");
 }

@@ -11,7 +11,7 @@
 //! What a live subscriber may rely on, at any board: what is published after its SUBACK and acknowledged is told once and in
 //! the order of the partition, whatever becomes of leaders, links and replicas, because only what is acknowledged is told
 //! and offsets of that never change. Therefore SUBACK waits until every tail has a place, yet not longer than
-//! `PLACE_WAIT_MS` after the first subscriber came: behind a leader that cannot be reached for so long, what is acknowledged
+//! `PLACE_WAIT_MS` after the first subscriber came who had to: behind a leader that cannot be reached for so long, what is acknowledged
 //! until it can be is missed. Messages that were published before it and became acknowledged after it may be missed too.
 //! What retention has deleted before it was told is left out, and where a leader that lacks acknowledged records was
 //! elected, its own are told from the moment on at which it was asked. To hold SUBACK back for ever would be worse for whoever
@@ -84,10 +84,13 @@ impl RemoteTails {
 impl Broker {
     /// Whether a subscriber that is told now that it hears everything would miss something of what comes next.
     pub fn awaits_tails(&mut self, now: Now) -> bool {
-        let until = *self.replication.remote_tails.wait_until.get_or_insert(now.mono.plus_millis(PLACE_WAIT_MS));
-        now.mono < until
-            && (self.replication.remote_tails.all.values().any(|tail| tail.from.is_none())
-                || self.partitions.iter().any(|(_, partition)| partition.awaits_past()))
+        let tails = &mut self.replication.remote_tails;
+        let lacks_place = tails.all.values().any(|tail| tail.from.is_none());
+        if !lacks_place && !self.partitions.iter().any(|(_, partition)| partition.awaits_past()) {
+            tails.wait_until = None;
+            return false;
+        }
+        now.mono < *tails.wait_until.get_or_insert(now.mono.plus_millis(PLACE_WAIT_MS))
     }
 
     /// The tree may have another feature level than before.

@@ -2,8 +2,8 @@
 //! sent, once for each question (`remote_tails`).
 //!
 //! Invariants: nothing at or above the high watermark is told; a question holds no bytes while it waits. Bounds:
-//! `TAIL_READS_MAX` reads of `TAIL_READ_BYTES` (or one batch that is larger) at once for all boards together, and none for
-//! a board on whose link `TAIL_LINK_BYTES_MAX` are under way, so that replication finds room; questions, one for each
+//! `TAIL_READS_MAX` reads of `TAIL_READ_BYTES` (or one batch that is larger) at once, one for each board, and none for a
+//! board on whose link `TAIL_LINK_BYTES_MAX` are under way, so that replication finds room; questions, one for each
 //! board and partition, up to as many as members may have. Whoever finds no room for a question asks again.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -48,13 +48,18 @@ pub(in crate::broker) struct ServedTails {
     all: BTreeMap<(PartitionKey, NodeId), Question>,
     /// Those that wait for their turn, and some that do not any more.
     turns: VecDeque<(PartitionKey, NodeId)>,
-    reads: usize,
+    /// The boards for which the disk reads, each once.
+    reads: heapless::Vec<NodeId, TAIL_READS_MAX>,
 }
 
 impl ServedTails {
     /// Somebody waits for room or a read.
     pub fn is_waiting(&self) -> bool {
         !self.turns.is_empty()
+    }
+
+    fn end_read(&mut self, node: NodeId) {
+        self.reads.retain(|reader| *reader != node);
     }
 
     /// The board's link is gone or new: it asks again.
@@ -86,10 +91,15 @@ impl Broker {
         };
         let end = partition.log.map_or(Offset(0), |log| self.logs.marks(log).end);
         let Some(from) = from.filter(|from| *from <= end) else {
-            // What lay here when this leadership began was published before; how much of it is acknowledged is not known yet.
+            // Of what lay here when this leadership began it is not known at first how much is acknowledged: a place beyond
+            // that would be one in another log, if this leadership ends before.
             let begun = partition.replicated.as_deref().map_or(Offset(0), |replicated| replicated.epoch_start);
-            let next = partition.high_watermark.get().max(begun);
-            return self.replication.links.send(node, &Message::TailRecords { at, number, next, batches: &[] });
+            let next = partition.high_watermark.get();
+            let answer = match next < begun {
+                true => Message::TailNotHere { at, number },
+                false => Message::TailRecords { at, number, next, batches: &[] },
+            };
+            return self.replication.links.send(node, &answer);
         };
         let served = &mut self.replication.served_tails;
         let question = Question { number, epoch: at.epoch, from, wait: Wait::More };
@@ -134,24 +144,31 @@ impl Broker {
             served.all.remove(&(key, node)); // it hears of the next leadership from the tree, and asks there
             return true;
         };
-        if served.reads >= TAIL_READS_MAX || self.replication.links.bytes_on_way(node) > TAIL_LINK_BYTES_MAX {
+        let is_crowded = self.replication.links.bytes_on_way(node) > TAIL_LINK_BYTES_MAX;
+        if is_crowded || served.reads.contains(&node) || served.reads.push(node).is_err() {
             return false;
         }
         question.wait = Wait::Disk;
         let (from, number) = (question.from.max(partition.log_start), question.number);
         let below = partition.high_watermark.get().min(partition.durable);
-        served.reads += 1;
         self.next_token += 1;
         let token = self.next_token;
-        self.lookups.insert(token, Lookup { partition: key, whom: For::RemoteTail(node, number, below) });
-        if let Err(error) = self.logs.read(log, from, below, TAIL_READ_BYTES, token, fx) {
-            self.lookups.remove(&token);
-            self.served_tail_read(key, node, number, below, Err(error));
+        match self.logs.read(log, from, below, TAIL_READ_BYTES, token, fx) {
+            Ok(()) => {
+                self.lookups.insert(token, Lookup { partition: key, whom: For::RemoteTail(node, number, below) });
+            }
+            Err(_) => {
+                // Nothing was read: it may be there the next time.
+                served.end_read(node);
+                let at = partition.at();
+                served.all.remove(&(key, node));
+                self.replication.links.send(node, &Message::TailNotHere { at, number });
+            }
         }
         true
     }
 
-    /// The disk has read for a board without a replica. What cannot be read is left out, as it is for local subscribers.
+    /// The disk has read for a board without a replica. What it cannot read is left out, as it is for local subscribers.
     pub(in crate::broker) fn served_tail_read(
         &mut self,
         key: PartitionKey,
@@ -160,8 +177,7 @@ impl Broker {
         below: Offset,
         result: Result<Bytes, LogReadError>,
     ) {
-        let served = &mut self.replication.served_tails;
-        served.reads = served.reads.saturating_sub(1);
+        self.replication.served_tails.end_read(node);
         if let Err(LogReadError::Damaged { whole, .. }) = &result {
             self.damage_found(key, *whole);
         }

@@ -110,18 +110,18 @@ impl Broker {
         let bytes = match result {
             Ok(bytes) => bytes,
             Err(LogReadError::Damaged { whole, resume, .. }) => {
-                tail.from = resume.unwrap_or(below);
+                tail.from = tail.from.max(resume.unwrap_or(below));
                 self.replication.tails.push(key);
                 return self.damage_found(key, whole);
             }
             Err(_) => {
-                tail.from = below;
+                tail.from = tail.from.max(below);
                 return;
             }
         };
         let (batches, next) = behind(&bytes, tail.from);
         // Nothing readable up to where the read went (a gap of compaction): go on behind it.
-        tail.from = if batches.is_empty() { below } else { next };
+        tail.from = tail.from.max(if batches.is_empty() { below } else { next });
         if tail.from < high_watermark {
             self.replication.tails.push(key);
         }
@@ -156,9 +156,8 @@ impl Partition {
         let acknowledged = self.high_watermark.get();
         let tail = &mut self.tail;
         tail.is_read_back = self.replicated.is_some();
-        if let Some(replicated) = &self.replicated {
-            tail.from = tail.from.max(acknowledged).max(replicated.told);
-        }
+        let told = self.replicated.as_ref().map_or(acknowledged, |replicated| replicated.told);
+        tail.from = tail.from.max(acknowledged).max(told);
     }
 
     /// Everything below was told to live subscribers; `None` when nobody can say, or nothing is told here yet.
@@ -171,6 +170,7 @@ impl Partition {
 
     /// Whether a subscriber that comes now would be told what others heard before this board was back.
     pub(super) fn awaits_past(&self) -> bool {
-        self.has_tail && self.tail.is_read_back && !self.tail.knows_past && self.state == LogState::Open
+        let is_open = matches!(self.state, LogState::Open | LogState::Cutting);
+        self.has_tail && self.tail.is_read_back && !self.tail.knows_past && is_open
     }
 }

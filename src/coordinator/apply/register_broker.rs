@@ -94,6 +94,7 @@ impl Apply<'_> {
                 let has_led = partition.leader == Some(broker);
                 let mut after = partition.clone();
                 if notes_emptied && partition.replicas.contains(&broker) && !partition.emptied.contains(&broker) {
+                    after.emptied.retain(|id| partition.replicas.contains(id));
                     let _ = after.emptied.push(broker); // as many fit as there are replicas
                 }
                 if !has_led && !partition.isr.contains(&broker) && after.emptied == partition.emptied {

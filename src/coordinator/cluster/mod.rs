@@ -201,7 +201,8 @@ impl PartitionState {
         isr: &[NodeId],
         controller_epoch: i32,
     ) -> Vec<u8> {
-        let emptied: Replicas = self.emptied.iter().filter(|id| !isr.contains(id)).copied().collect();
+        let is_empty = |id: &&NodeId| self.replicas.contains(id) && !isr.contains(id);
+        let emptied: Replicas = self.emptied.iter().filter(is_empty).copied().collect();
         json::state_with_emptied(leader, epoch, isr, controller_epoch, &emptied)
     }
 }
