@@ -92,7 +92,8 @@ def test_serves(board, page_kib, tmp_path, monkeypatch):
 
     class Emulated(nodes.Node):
         def within(self):
-            return [board["emulator"], "-p", str(page_kib << 10)]
+            pages = [] if page_kib == 4 else ["-p", str(page_kib << 10)]
+            return [board["emulator"], *pages]
 
     node = Emulated(tmp_path)
     try:
