@@ -38,8 +38,12 @@ impl Space {
 }
 
 impl Logs {
-    /// Gives the reserve up, because somebody else on this disk found it full.
+    /// Gives the reserve up, because somebody else on this disk found it full; as often as he does, because a start that was
+    /// still under way the first time has set it aside again.
     pub fn release_reserve(&mut self, now: Now, fx: &mut Effects, events: &mut Vec<LogEvent>) {
+        if self.space.refused == Some(DiskError::Full) {
+            self.ask_space(true, fx);
+        }
         self.found_full(now, fx, events);
     }
 

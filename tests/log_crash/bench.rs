@@ -25,8 +25,12 @@ pub struct Bench {
 impl Bench {
     /// A process on what `disk` holds, started.
     pub fn new(disk: SimDisk, wall: Timestamp) -> Bench {
-        let small = LogsConfig { reserve_bytes: 64 * 1024, journal_half_bytes: 64 * 1024, ..Bench::config() };
-        Bench::with(disk, wall, small)
+        Bench::with(disk, wall, Bench::small())
+    }
+
+    /// With little set aside.
+    pub fn small() -> LogsConfig {
+        LogsConfig { reserve_bytes: 64 * 1024, journal_half_bytes: 64 * 1024, ..Bench::config() }
     }
 
     /// As a node has it.
@@ -35,12 +39,27 @@ impl Bench {
     }
 
     pub fn with(disk: SimDisk, wall: Timestamp, config: LogsConfig) -> Bench {
+        let mut bench = Bench::before_start(disk, wall, config);
+        bench.start();
+        bench
+    }
+
+    /// A process that has not looked at its disk yet.
+    pub fn before_start(disk: SimDisk, wall: Timestamp, config: LogsConfig) -> Bench {
         let now = Now { mono: Instant(1), wall };
         let (fx, events, lanes) = Default::default();
-        let mut bench = Bench { disk, logs: Logs::new(config), now, events, fx, lanes };
-        bench.logs.start(bench.now, &mut bench.fx);
-        bench.settle();
-        bench
+        Bench { disk, logs: Logs::new(config), now, events, fx, lanes }
+    }
+
+    pub fn start(&mut self) {
+        self.logs.start(self.now, &mut self.fx);
+        self.settle();
+    }
+
+    /// Somebody else has found the disk full.
+    pub fn release_reserve(&mut self) {
+        self.logs.release_reserve(self.now, &mut self.fx, &mut self.events);
+        self.settle();
     }
 
     /// Opens a log, which must succeed.

@@ -301,6 +301,24 @@ fn full_disk() {
     assert_eq!(opened.marks.end.0, durable + 1);
 }
 
+/// The quorum finds the disk full before the logs have started, whose start sets the reserve aside again: it gets it all the
+/// same, else the node would never have a leader.
+#[test]
+fn full_before_the_start() {
+    let mut disk = Bench::new(SimDisk::new(1), START).stop();
+    disk.capacity_bytes = Some(disk.used_bytes());
+    let mut bench = Bench::before_start(disk, START, Bench::small());
+    let free = |bench: &mut Bench| bench.disk.free_bytes(tern::effect::Root::Topics).unwrap();
+    bench.release_reserve();
+    assert!(free(&mut bench) >= 60_000);
+    bench.start();
+    assert!(free(&mut bench) < 10_000, "it was set aside again");
+    bench.release_reserve();
+    assert!(free(&mut bench) >= 60_000);
+    bench.pass(10_000);
+    assert!(free(&mut bench) >= 60_000);
+}
+
 /// Age counts by broker time: not by what records say, not by a clock that went back, and not before it is believed.
 #[test]
 fn retention_by_broker_time() {
