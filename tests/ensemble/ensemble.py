@@ -1,6 +1,7 @@
 """Three nodes of one ensemble on the loopback, each a process with directories and ports of its own."""
 
 import os
+import random
 import shutil
 import socket
 import time
@@ -10,15 +11,20 @@ from node import Node, eventually
 SECRET = "a secret that every member of this test knows"
 
 
+# Below those that systems give to outgoing connections: one of these could have taken a port before its node does.
+PORTS = range(12_000, 32_000)
+
+
 def free_ports(count):
     """Ports that nobody uses now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    free = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) != 0:
+                free.append(port)
+        if len(free) == count:
+            return free
+    raise AssertionError("no port is free")
 
 
 class Member(Node):
