@@ -161,9 +161,7 @@ impl Groups {
             }
         }
     }
-}
 
-impl Groups {
     /// Answers those who have waited for long enough: perhaps this coordinator hears nobody any more.
     pub(super) fn answer_late(&mut self, now: Now) {
         while let Some(token) = self.cx.stores.expired(now.mono) {

@@ -8,14 +8,15 @@
 //!       a replica comes here and is in sync: the local tail goes on from the place; one goes: this does from its own
 //! ```
 //!
-//! What a live subscriber may rely on, at any board: what is published after its SUBACK and acknowledged is told once and in
-//! the order of the partition, whatever becomes of leaders, links and replicas, because only what is acknowledged is told
-//! and offsets of that never change. Therefore SUBACK waits until every tail has a place, yet not longer than
-//! `PLACE_WAIT_MS` after the first subscriber came who had to: behind a leader that cannot be reached for so long, what is acknowledged
-//! until it can be is missed. Messages that were published before it and became acknowledged after it may be missed too.
-//! What retention has deleted before it was told is left out, and where a leader that lacks acknowledged records was
-//! elected, its own are told from the moment on at which it was asked. To hold SUBACK back for ever would be worse for whoever
-//! listens to what goes on than a gap; who must not miss anything reads by offset, as Kafka's consumers do.
+//! What a live subscriber may rely on, at any board: what is published after its SUBACK and acknowledged is told once and
+//! in the order of the partition, whatever becomes of leaders, links and replicas, because only what is acknowledged is
+//! told and offsets of that never change. Therefore SUBACK waits until every tail has a place, yet not longer than
+//! `PLACE_WAIT_MS` after the first subscriber came who had to: behind a leader that cannot be reached for so long, what is
+//! acknowledged until it can be is missed. Messages that were published before it and became acknowledged after it may be
+//! missed too. What retention has deleted before it was told is left out, and where a leader that lacks acknowledged
+//! records was elected, its own are told from the moment on at which it was asked. To hold SUBACK back for ever would be
+//! worse for whoever listens to what goes on than a gap; who must not miss anything reads by offset, as Kafka's consumers
+//! do.
 //!
 //! Bounds: as many tails as `memory.partitions.max` says, those beyond are not heard; one unanswered question for each, and
 //! what it brings is handed to the door in the step in which it comes. A subscriber that does not keep up loses messages at

@@ -46,7 +46,7 @@ struct Question {
 #[derive(Debug, Default)]
 pub(in crate::broker) struct ServedTails {
     all: BTreeMap<(PartitionKey, NodeId), Question>,
-    /// Those that wait for their turn, and some that do not any more.
+    /// Those that wait for their turn, each once.
     turns: VecDeque<(PartitionKey, NodeId)>,
     /// The boards for which the disk reads, each once.
     reads: heapless::Vec<NodeId, TAIL_READS_MAX>,
@@ -62,15 +62,28 @@ impl ServedTails {
         self.reads.retain(|reader| *reader != node);
     }
 
+    /// A board asks; what it asked before is forgotten.
+    fn ask(&mut self, place: (PartitionKey, NodeId), question: Question) {
+        let before = self.all.insert(place, question);
+        if before.is_some_and(|before| before.wait == Wait::Turn) {
+            self.turns.retain(|other| *other != place);
+        }
+    }
+
     /// The board's link is gone or new: it asks again.
     pub fn forget_node(&mut self, node: NodeId) {
-        self.all.retain(|(_, of), _| *of != node);
+        self.forget(|(_, of)| *of == node);
     }
 
     /// The partition is gone, or in another leadership.
     pub fn forget_partition(&mut self, key: PartitionKey) {
+        self.forget(|(of, _)| *of == key);
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&(PartitionKey, NodeId)) -> bool) {
         if !self.all.is_empty() {
-            self.all.retain(|(of, _), _| *of != key);
+            self.all.retain(|place, _| !is_gone(place));
+            self.turns.retain(|place| !is_gone(place));
         }
     }
 }
@@ -101,9 +114,8 @@ impl Broker {
             };
             return self.replication.links.send(node, &answer);
         };
-        let served = &mut self.replication.served_tails;
         let question = Question { number, epoch: at.epoch, from, wait: Wait::More };
-        served.all.insert((key, node), question);
+        self.replication.served_tails.ask((key, node), question);
         self.tell_tails(key);
     }
 
@@ -137,7 +149,7 @@ impl Broker {
     fn read_served_tail(&mut self, key: PartitionKey, node: NodeId, fx: &mut Effects) -> bool {
         let served = &mut self.replication.served_tails;
         let Some(question) = served.all.get_mut(&(key, node)).filter(|question| question.wait == Wait::Turn) else {
-            return true; // forgotten, or asked anew
+            return true;
         };
         let Some(partition) = self.partitions.get(key) else { return true };
         let (Some(log), true) = (partition.log, partition.is_leader && partition.leader_epoch == question.epoch) else {

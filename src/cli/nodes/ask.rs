@@ -102,15 +102,22 @@ impl Ensemble {
 
     /// The brokers registered, and where their first listeners are.
     pub fn brokers(&mut self) -> io::Result<BTreeMap<NodeId, String>> {
+        let address = |broker: BrokerJson| {
+            let first = broker.endpoints().ok()?.into_iter().next()?;
+            Some(Endpoint::new(&first.host, first.port).to_string())
+        };
+        let registered = self.registered()?.into_iter();
+        Ok(registered.map(|(id, broker)| (id, address(broker).unwrap_or_default())).collect())
+    }
+
+    /// What each broker has registered.
+    fn registered(&mut self) -> io::Result<BTreeMap<NodeId, BrokerJson>> {
         let mut brokers = BTreeMap::new();
         for name in self.read(|zk| zk.children("/brokers/ids", false))?.0 {
             let Ok(id) = name.parse() else { continue };
             let path = format!("/brokers/ids/{name}");
             let Ok((data, _)) = self.read(|zk| zk.data(&path, false)) else { continue };
-            let endpoints = json::read::<BrokerJson>(data.as_deref()).and_then(|broker| broker.endpoints());
-            let first = endpoints.ok().and_then(|endpoints| endpoints.into_iter().next());
-            let address = first.map(|first| Endpoint::new(&first.host, first.port).to_string());
-            brokers.insert(NodeId(id), address.unwrap_or_default());
+            brokers.insert(NodeId(id), json::read(data.as_deref()).map_err(io::Error::other)?);
         }
         Ok(brokers)
     }
@@ -120,15 +127,8 @@ impl Ensemble {
         let (data, _) = self.read(|zk| zk.data(features::PATH, false))?;
         let said = json::read::<FeaturesJson>(data.as_deref()).unwrap_or_default();
         let level = said.features.get(features::NAME).and_then(|level| u16::try_from(*level).ok());
-        let mut highest: Option<u16> = None;
-        for name in self.read(|zk| zk.children("/brokers/ids", false))?.0 {
-            let path = format!("/brokers/ids/{name}");
-            let Ok((data, _)) = self.read(|zk| zk.data(&path, false)) else { continue };
-            let broker = json::read::<BrokerJson>(data.as_deref()).map_err(io::Error::other)?;
-            highest = Some(highest.unwrap_or(u16::MAX).min(broker.feature_level_max()));
-        }
-        let highest = highest.ok_or_else(|| io::Error::other(NO_BROKER))?;
-        Ok((level.unwrap_or(features::FIRST), highest))
+        let highest = self.registered()?.values().map(BrokerJson::feature_level_max).min();
+        Ok((level.unwrap_or(features::FIRST), highest.ok_or_else(|| io::Error::other(NO_BROKER))?))
     }
 
     /// Raises the feature level; refused while a member is away.
