@@ -70,6 +70,16 @@ impl ServedTails {
         }
     }
 
+    /// Everything below is acknowledged.
+    fn moved(&mut self, key: PartitionKey, below: Offset) {
+        for (place, question) in self.all.range_mut((key, NodeId(i32::MIN))..=(key, NodeId(i32::MAX))) {
+            if question.wait == Wait::More && question.from < below {
+                question.wait = Wait::Turn;
+                self.turns.push_back(*place);
+            }
+        }
+    }
+
     /// The board's link is gone or new: it asks again.
     pub fn forget_node(&mut self, node: NodeId) {
         self.forget(|(_, of)| *of == node);
@@ -126,13 +136,7 @@ impl Broker {
         }
         let Some(partition) = self.partitions.get(key) else { return };
         let below = partition.high_watermark.get().min(partition.durable);
-        let served = &mut self.replication.served_tails;
-        for (place, question) in served.all.range_mut((key, NodeId(i32::MIN))..=(key, NodeId(i32::MAX))) {
-            if question.wait == Wait::More && question.from < below {
-                question.wait = Wait::Turn;
-                served.turns.push_back(*place);
-            }
-        }
+        self.replication.served_tails.moved(key, below);
     }
 
     /// Reads for those whose turn it is.
@@ -206,5 +210,34 @@ impl Broker {
             Err(_) => (Bytes::new(), below),
         };
         self.replication.links.send(node, &Message::TailRecords { at, number, next, batches: &batches });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However often a board asks and its link comes and goes while nothing can be read for it, it waits for one turn.
+    #[test]
+    fn turns_are_bounded() {
+        let (key, node) = (PartitionKey(3), NodeId(1));
+        let question = Question { number: 1, epoch: LeaderEpoch(0), from: Offset(5), wait: Wait::More };
+        let mut served = ServedTails::default();
+        for _ in 0..10 {
+            served.ask((key, node), question);
+            served.moved(key, Offset(6));
+            assert_eq!(served.turns, [(key, node)]);
+            served.ask((key, node), question);
+            assert!(!served.is_waiting());
+            served.moved(key, Offset(6));
+            served.forget_node(node);
+            assert!(!served.is_waiting());
+        }
+        served.ask((key, node), question);
+        served.moved(key, Offset(5));
+        assert!(!served.is_waiting(), "there is nothing yet");
+        served.moved(key, Offset(6));
+        served.forget_partition(key);
+        assert!(!served.is_waiting());
     }
 }

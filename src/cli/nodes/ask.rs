@@ -111,13 +111,13 @@ impl Ensemble {
     }
 
     /// What each broker has registered.
-    fn registered(&mut self) -> io::Result<BTreeMap<NodeId, BrokerJson>> {
-        let mut brokers = BTreeMap::new();
+    fn registered(&mut self) -> io::Result<Vec<(NodeId, BrokerJson)>> {
+        let mut brokers = Vec::new();
         for name in self.read(|zk| zk.children("/brokers/ids", false))?.0 {
             let Ok(id) = name.parse() else { continue };
             let path = format!("/brokers/ids/{name}");
             let Ok((data, _)) = self.read(|zk| zk.data(&path, false)) else { continue };
-            brokers.insert(NodeId(id), json::read(data.as_deref()).map_err(io::Error::other)?);
+            brokers.push((NodeId(id), json::read(data.as_deref()).map_err(io::Error::other)?));
         }
         Ok(brokers)
     }
@@ -127,7 +127,7 @@ impl Ensemble {
         let (data, _) = self.read(|zk| zk.data(features::PATH, false))?;
         let said = json::read::<FeaturesJson>(data.as_deref()).unwrap_or_default();
         let level = said.features.get(features::NAME).and_then(|level| u16::try_from(*level).ok());
-        let highest = self.registered()?.values().map(BrokerJson::feature_level_max).min();
+        let highest = self.registered()?.iter().map(|(_, broker)| broker.feature_level_max()).min();
         Ok((level.unwrap_or(features::FIRST), highest.ok_or_else(|| io::Error::other(NO_BROKER))?))
     }
 
