@@ -1,10 +1,10 @@
 """Three nodes of one ensemble on the loopback, each a process with directories and ports of its own."""
 
+import contextlib
 import os
 import random
 import shutil
 import socket
-import time
 
 from node import Node, eventually
 
@@ -119,5 +119,14 @@ class Ensemble:
         return "\n".join(member.diagnostics() for member in self.members.values())
 
 
-def wait_until(moment):
-    time.sleep(max(0, moment - time.monotonic()))
+@contextlib.contextmanager
+def running(directory, *settings):
+    """Three nodes that have formed an ensemble, and that end without a panic."""
+    nodes = Ensemble(directory)
+    nodes.settings += settings
+    try:
+        nodes.start_all()
+        yield nodes
+    finally:
+        said = nodes.end()
+    assert "panicked" not in said, said

@@ -9,28 +9,19 @@ import time
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from ensemble import Ensemble
+from ensemble import running
 from java_tools import INSTALLED, Tools
 from node import BINARY, eventually
-from test_replication import Numbers, bootstrap, check, states
+from test_replication import SOON, Numbers, bootstrap, check, states
 
-SETTINGS = [
-    "broker.session.timeout.ms=1500",
-    "replica.lag.time.max.ms=3000",
-    "leader.imbalance.check.interval.seconds=1",
-    "group.initial.rebalance.delay.ms=100",
-]
+SETTINGS = [*SOON, "leader.imbalance.check.interval.seconds=1", "group.initial.rebalance.delay.ms=100"]
 
 
 @pytest.fixture
 def boards(tmp_path):
     """Three boards that take a silent broker for gone after 1.5 s, and say nothing of copies."""
-    ensemble = Ensemble(tmp_path)
-    ensemble.settings += SETTINGS
-    ensemble.start_all()
-    yield ensemble
-    said = ensemble.end()
-    assert "panicked" not in said, said
+    with running(tmp_path, *SETTINGS) as nodes:
+        yield nodes
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,19 @@ import paho.mqtt.client as mqtt
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from ensemble import Ensemble
+from ensemble import running
 from node import eventually
 
 PARTITIONS = 6
+# Who fails is soon noticed.
+SOON = ["broker.session.timeout.ms=1500", "replica.lag.time.max.ms=3000"]
 
 
 @pytest.fixture
 def boards(tmp_path):
     """Three boards that take a silent broker for gone after 1.5 s."""
-    ensemble = Ensemble(tmp_path)
-    ensemble.settings += ["broker.session.timeout.ms=1500", "replica.lag.time.max.ms=3000", "min.insync.replicas=2"]
-    ensemble.start_all()
-    yield ensemble
-    said = ensemble.end()
-    assert "panicked" not in said, said
+    with running(tmp_path, *SOON, "min.insync.replicas=2") as nodes:
+        yield nodes
 
 
 def bootstrap(boards):

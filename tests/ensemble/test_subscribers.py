@@ -5,20 +5,16 @@ import time
 
 import paho.mqtt.client as mqtt
 import pytest
-from ensemble import Ensemble
+from ensemble import running
 from node import BINARY, eventually
-from test_replication import bootstrap, states
+from test_replication import SOON, bootstrap, states
 
 
 @pytest.fixture
 def boards(tmp_path):
     """Three boards that take a silent broker for gone after 1.5 s; one copy suffices to acknowledge."""
-    ensemble = Ensemble(tmp_path)
-    ensemble.settings += ["broker.session.timeout.ms=1500", "replica.lag.time.max.ms=3000", "min.insync.replicas=1"]
-    ensemble.start_all()
-    yield ensemble
-    said = ensemble.end()
-    assert "panicked" not in said, said
+    with running(tmp_path, *SOON, "min.insync.replicas=1") as nodes:
+        yield nodes
 
 
 def create(boards, copies):

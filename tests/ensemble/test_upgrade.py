@@ -8,10 +8,10 @@ import node
 import paho.mqtt.client as mqtt
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
-from ensemble import Ensemble
+from ensemble import running
 from kazoo.client import KazooClient
 from node import eventually
-from test_replication import Numbers, bootstrap, check, create, is_whole
+from test_replication import SOON, Numbers, bootstrap, check, create, is_whole
 
 # tests/run builds it; without the project's history there is none.
 PREVIOUS = os.environ.get("TERN_PREVIOUS_BINARY", "")
@@ -24,13 +24,9 @@ def boards(tmp_path, monkeypatch):
     if not os.path.exists(PREVIOUS):
         pytest.skip("TERN_PREVIOUS_BINARY names no program of the format before: tests/run builds it")
     monkeypatch.setattr(node, "BINARY", PREVIOUS)
-    ensemble = Ensemble(tmp_path)
-    ensemble.settings += ["broker.session.timeout.ms=1500", "replica.lag.time.max.ms=3000", "min.insync.replicas=2"]
-    ensemble.settings += ["mqtt.map.0=single/# -> single", "mqtt.map.1=upgrade/# -> mqtt"]
-    ensemble.start_all()
-    yield ensemble
-    said = ensemble.end()
-    assert "panicked" not in said, said
+    maps = ["mqtt.map.0=single/# -> single", "mqtt.map.1=upgrade/# -> mqtt"]
+    with running(tmp_path, *SOON, *maps, "min.insync.replicas=2") as nodes:
+        yield nodes
 
 
 @pytest.fixture
