@@ -15,6 +15,7 @@ mod late_read;
 mod moves;
 mod remote;
 mod rot;
+mod subscribers;
 mod world;
 
 use world::World;

@@ -18,7 +18,7 @@ fn places(world: &World) -> (usize, usize) {
 }
 
 fn told(world: &World, which: usize) -> Offset {
-    world.nodes[which].tails_from[0]
+    world.nodes[which].subscribers.from[0]
 }
 
 /// Whatever breaks and wherever copies move, every board's subscribers are told each record once, in order and without a
@@ -116,7 +116,7 @@ fn a_subscriber_waits_for_its_place() {
         for on in [false, true] {
             world.with(0, |broker, _, _| broker.set_tails(on, &cluster));
         }
-        world.nodes[0].is_told = [false; PARTITIONS]; // what comes between is not missed
+        world.nodes[0].subscribers.is_told = [false; PARTITIONS]; // what comes between is not missed
     };
     switch(&mut world);
     assert!(awaits(&mut world), "nobody has answered");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tern::broker::replication::{Message, ReplicationConfig, WishAnswer};
+use tern::broker::replication::{ReplicationConfig, WishAnswer};
 use tern::broker::{Acks, Answer, Broker, BrokerLimits, Door, PartitionKey, ReadError, Waiter};
 use tern::config::{Config, MemoryConfig};
 use tern::coordinator::{PartitionState, features};
@@ -20,6 +20,7 @@ use tern::types::{
 
 use super::controller::{Controller, TOPIC, home};
 use super::disk::SimDisk;
+use super::subscribers::{Subscribers, speaks_of_tails};
 
 pub const PARTITIONS: usize = 3;
 pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
@@ -34,7 +35,7 @@ type Link = VecDeque<(Vec<u8>, Grant)>;
 type Produced = (usize, Vec<u8>);
 
 pub struct Node {
-    id: NodeId,
+    pub id: NodeId,
     pub broker: Option<Broker>,
     pub disk: SimDisk,
     /// Which disk it is; another one when it was replaced.
@@ -44,7 +45,7 @@ pub struct Node {
     registered_at: Option<usize>,
     lanes: BTreeMap<Lane, VecDeque<(Ticket, DiskOp)>>,
     /// Changes of the tree that it has seen.
-    seen: usize,
+    pub seen: usize,
     /// Reaches the controller.
     is_connected: bool,
     produced: BTreeMap<u32, Produced>,
@@ -53,10 +54,7 @@ pub struct Node {
     published: BTreeMap<u32, Produced>,
     /// A publisher for each partition; a new one in each life.
     publishers: [u64; PARTITIONS],
-    /// What live subscribers of this life are to be told: of each partition what lies above.
-    pub tails_from: [Offset; PARTITIONS],
-    /// They have been told something of it in this life, and so whatever follows.
-    pub is_told: [bool; PARTITIONS],
+    pub subscribers: Subscribers,
 }
 
 pub struct World {
@@ -69,7 +67,7 @@ pub struct World {
     /// By partition and offset: what a producer was told to be durable.
     pub acknowledged: BTreeMap<(usize, Offset), Vec<u8>>,
     /// What a consumer has seen.
-    seen: BTreeMap<(usize, Offset), Vec<u8>>,
+    pub seen: BTreeMap<(usize, Offset), Vec<u8>>,
     pub next_slot: u32,
     next_publisher: u64,
     /// Publishers were told that these are durable.
@@ -88,7 +86,7 @@ pub struct World {
     pub told: u32,
     pub told_from_afar: u32,
     /// Of each partition, when nothing moves.
-    copies: usize,
+    pub copies: usize,
     /// No board is told what became of its wishes.
     pub loses_answers: bool,
 }
@@ -113,8 +111,7 @@ impl World {
             reads: BTreeMap::new(),
             published: BTreeMap::new(),
             publishers: [0; PARTITIONS],
-            tails_from: [Offset(0); PARTITIONS],
-            is_told: [false; PARTITIONS],
+            subscribers: Subscribers::default(),
         };
         let mut rng = Rng::new(seed);
         let min_insync = 1 + rng.below(2) as usize;
@@ -169,9 +166,9 @@ impl World {
         broker.apply_all(now, &self.controller.now, &mut fx);
         broker.identify("cluster", || TopicId([1; 16]), &mut fx);
         broker.set_tails(true, &self.controller.now);
-        let tails_from = std::array::from_fn(|partition| self.known_end(which, partition));
+        let subscribers = Subscribers::since(std::array::from_fn(|partition| self.known_end(which, partition)));
         let node = &mut self.nodes[which];
-        (node.tails_from, node.is_told) = (tails_from, [false; PARTITIONS]);
+        node.subscribers = subscribers;
         node.seen = self.controller.log.len();
         node.broker = Some(broker);
         for publisher in &mut node.publishers {
@@ -182,31 +179,6 @@ impl World {
             self.links.insert((id, *other), None);
         }
         self.follow(which, fx);
-    }
-
-    /// Behind the last record that was acknowledged and lies on the disk of a board, unless bits flip there; behind the last
-    /// one of a partition that lies elsewhere.
-    fn known_end(&self, which: usize, partition: usize) -> Offset {
-        if which == self.rots_at && self.copies == NODES.len() {
-            return Offset(0);
-        }
-        let state = &self.controller.now.topics[TOPIC].partitions[partition];
-        if !state.replicas.contains(&self.nodes[which].id) {
-            let known = self.acknowledged.range((partition, Offset(0))..=(partition, Offset(i64::MAX))).next_back();
-            return known.map_or(Offset(0), |((_, last), _)| last.plus(1));
-        }
-        let content = self.content(which, partition);
-        let mut known = Offset(0);
-        let mut scratch = Vec::new();
-        for batch in Batches::new(&content).map_while(Result::ok) {
-            for record in open(&batch, &mut scratch, 1 << 20).unwrap().map_while(Result::ok) {
-                let place = (partition, record.offset);
-                if self.acknowledged.get(&place).is_some_and(|value| Some(&value[..]) == record.value) {
-                    known = record.offset.plus(1);
-                }
-            }
-        }
-        known
     }
 
     pub fn crash(&mut self, which: usize) {
@@ -319,26 +291,6 @@ impl World {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Live subscribers of a board are told records: each once and in order, and none is left out unless its bits flipped.
-    fn told(&mut self, which: usize, partition: usize, batches: &[Bytes]) {
-        let node = &mut self.nodes[which];
-        let is_here = node.broker.as_ref().is_some_and(|broker| key(broker, partition).is_some());
-        for (offset, value) in batches.iter().flat_map(|batch| records(batch)) {
-            let next = &mut node.tails_from[partition];
-            assert!(offset >= *next, "subscribers of board {which} are told {offset} again, behind {next}");
-            let is_first = !std::mem::replace(&mut node.is_told[partition], true);
-            assert!(
-                offset == *next || is_first || self.rots > 0,
-                "subscribers of board {which} are told {offset} of {partition}, behind {next}"
-            );
-            *next = offset.plus(1);
-            self.told += 1;
-            self.told_from_afar += !is_here as u32;
-            let known = self.seen.entry((partition, offset)).or_insert_with(|| value.clone());
-            assert_eq!(*known, value, "subscribers of board {which} are told what is not acknowledged");
         }
     }
 
@@ -591,6 +543,7 @@ impl World {
             16 => self.wipe(which),
             17..=19 if self.copies == NODES.len() => self.rot(),
             20..=22 => self.reassign(),
+            23..=24 => self.switch_tails(which, !self.nodes[which].subscribers.are_there),
             15 => {
                 let micros = self.rng.below(4_000_000);
                 self.pass_time(micros);
@@ -637,6 +590,9 @@ impl World {
                 if self.nodes[which].broker.is_none() {
                     self.start(which);
                 }
+                if !self.nodes[which].subscribers.are_there {
+                    self.switch_tails(which, true);
+                }
                 self.renew(which);
                 self.see_change(which);
                 if round < 200 {
@@ -679,11 +635,8 @@ impl World {
                 assert_eq!(view.high_watermark, led.high_watermark, "partition {partition}");
             }
             for node in &self.nodes {
-                assert_eq!(
-                    node.tails_from[partition], led.high_watermark,
-                    "subscribers of {} are not told all",
-                    node.id
-                );
+                let told = node.subscribers.from[partition];
+                assert_eq!(told, led.high_watermark, "subscribers of {} are not told all", node.id);
             }
             let contents: Vec<Vec<u8>> = holders.iter().map(|&which| self.content(which, partition)).collect();
             assert!(contents.iter().all(|content| *content == contents[0]), "replicas of {partition} differ");
@@ -718,7 +671,7 @@ impl World {
     }
 
     /// The batches of a partition as they lie on a disk.
-    fn content(&self, which: usize, partition: usize) -> Vec<u8> {
+    pub fn content(&self, which: usize, partition: usize) -> Vec<u8> {
         use tern::effect::Root;
         use tern::log::storage::{FileName, FilePath};
         let dir = format!("{TOPIC}-{partition}");
@@ -736,17 +689,6 @@ impl World {
     }
 }
 
-/// Whether a member of the second level would not understand these messages.
-fn speaks_of_tails(mut bytes: &[u8]) -> bool {
-    while let Some((message, rest)) = Message::read(bytes) {
-        if let Message::TailFetch { .. } | Message::TailRecords { .. } | Message::TailNotHere { .. } = message {
-            return true;
-        }
-        bytes = rest;
-    }
-    false
-}
-
 pub fn waiter(slot: u32) -> Waiter {
     Waiter { door: Door::Kafka, conn: ConnId { index: 1, generation: 1 }, slot: Slot(slot) }
 }
@@ -756,7 +698,7 @@ pub fn key(broker: &Broker, partition: usize) -> Option<PartitionKey> {
 }
 
 /// Offsets and values of all records in whole batches.
-fn records(bytes: &[u8]) -> Vec<(Offset, Vec<u8>)> {
+pub fn records(bytes: &[u8]) -> Vec<(Offset, Vec<u8>)> {
     let mut all = Vec::new();
     let mut scratch = Vec::new();
     for batch in Batches::new(bytes) {
