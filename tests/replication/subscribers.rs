@@ -57,6 +57,15 @@ impl World {
         known
     }
 
+    /// The last subscriber of a board leaves, and perhaps one comes while what was read for that one is on its way.
+    pub fn subscribers_change(&mut self, which: usize) {
+        let comes = !self.nodes[which].subscribers.are_there || self.rng.one_in(2);
+        self.switch_tails(which, false);
+        if comes {
+            self.switch_tails(which, true);
+        }
+    }
+
     /// The last subscriber of a board leaves, or one comes: it is told nothing that was told before, or that its board knows
     /// to be acknowledged.
     pub fn switch_tails(&mut self, which: usize, on: bool) {

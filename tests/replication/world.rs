@@ -543,7 +543,7 @@ impl World {
             16 => self.wipe(which),
             17..=19 if self.copies == NODES.len() => self.rot(),
             20..=22 => self.reassign(),
-            23..=24 => self.switch_tails(which, !self.nodes[which].subscribers.are_there),
+            23..=26 => self.subscribers_change(which),
             15 => {
                 let micros = self.rng.below(4_000_000);
                 self.pass_time(micros);

@@ -266,18 +266,28 @@ fn static_fenced_while_joining() {
     assert_eq!(f.joined(second).members.len(), 1);
 }
 
-/// When the new id cannot be stored the old one keeps its place.
+/// When the new id cannot be stored, or not in time, the old one keeps its place.
 #[test]
 fn static_replacement_not_stored() {
-    let mut f = Fixture::new();
-    let slot = f.join(&static_request("", "one"));
-    f.pass(6_001);
-    let old = f.joined(slot).member.to_string();
-    f.settle(std::slice::from_ref(&old), 1);
-    let slot = f.join(&static_request("", "one"));
-    f.fail();
-    assert_eq!(f.refused(slot), GroupError::Unavailable);
-    assert_eq!(f.heartbeat(&old, 1), Ok(()));
+    for comes_late in [false, true] {
+        let mut f = Fixture::new();
+        let slot = f.join(&static_request("", "one"));
+        f.pass(6_001);
+        let old = f.joined(slot).member.to_string();
+        f.settle(std::slice::from_ref(&old), 1);
+        let slot = f.join(&static_request("", "one"));
+        if comes_late {
+            f.pass(f.groups.cx.config.offsets_commit_timeout_ms - 1);
+            assert!(f.answers.is_empty());
+            f.pass(1);
+        } else {
+            f.fail();
+        }
+        assert_eq!(f.refused(slot), GroupError::Unavailable);
+        assert_eq!(f.heartbeat(&old, 1), Ok(()));
+        f.store();
+        assert_eq!((f.heartbeat(&old, 1), f.answers.len()), (Ok(()), 0));
+    }
 }
 
 /// An administrator removes a static member by its instance id alone; strangers cannot be removed.
