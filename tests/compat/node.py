@@ -81,12 +81,12 @@ class Node:
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def diagnostics(self):
         with open(os.path.join(self.directory, "stderr.log"), errors="replace") as log:

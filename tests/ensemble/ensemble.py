@@ -96,7 +96,7 @@ class Ensemble:
     def alive(self):
         return [number for number, member in self.members.items() if member.process.poll() is None]
 
-    def leader(self, seconds=15):
+    def leader(self, seconds=60):
         """The number of the one that leads."""
 
         def find():
@@ -120,9 +120,9 @@ class Ensemble:
 
 
 @contextlib.contextmanager
-def running(directory, *settings):
+def running(directory, *settings, tick_ms=400):
     """Three nodes that have formed an ensemble, and that end without a panic."""
-    nodes = Ensemble(directory)
+    nodes = Ensemble(directory, tick_ms=tick_ms)
     nodes.settings += settings
     try:
         nodes.start_all()

@@ -26,7 +26,7 @@ def all_killed(boards, _number, _chance):
     for member in boards.members.values():
         member.process.send_signal(signal.SIGKILL)
     for member in boards.members.values():
-        member.process.wait(10)
+        member.process.wait(60)
     yield
     for member in boards.members.values():
         member.start()

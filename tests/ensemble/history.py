@@ -45,15 +45,16 @@ class History:
         if before != value:
             self.breaks(f"offset {place} was acknowledged for {before!r} and for {value!r}")
 
-    def commit_acknowledged(self, partition, offset):
+    def commit_acknowledged(self, floor, partition, offset):
+        """A commit asked for after those of `floor` were acknowledged; of two at a time either may be told first."""
         with self.lock:
             self.counts["commits"] += 1
-            before, self.committed[partition] = self.committed[partition], max(offset, self.committed[partition])
-        if offset < before:
-            self.breaks(f"a commit of {offset} for {partition} was acknowledged after one of {before}")
+            self.committed[partition] = max(offset, self.committed[partition])
+        if partition in floor and offset < floor[partition]:
+            self.breaks(f"a commit of {offset} for {partition} was acknowledged after one of {floor[partition]}")
 
     def commit_floor(self):
-        """What every later look at the committed offsets must reach."""
+        """What every later commit, and every later look at what is committed, must reach."""
         with self.lock:
             return dict(self.committed)
 

@@ -51,15 +51,16 @@ def test_one_offset_twice():
 
 
 def test_commits_that_go_back():
-    """By an acknowledgement, and by a look after one; a look that began before it proves nothing."""
+    """By an acknowledgement, and by a look after one; a commit or a look that began before it proves nothing."""
     history = History()
-    history.commit_acknowledged(0, 10)
+    history.commit_acknowledged(history.commit_floor(), 0, 10)
     before = history.commit_floor()
-    history.commit_acknowledged(0, 20)
+    history.commit_acknowledged(before, 0, 20)
+    history.commit_acknowledged(before, 0, 15)
     history.commit_seen(before, 0, 15)
     assert not history.broken
     history.commit_seen(history.commit_floor(), 0, 15)
-    history.commit_acknowledged(0, 12)
+    history.commit_acknowledged(history.commit_floor(), 0, 12)
     assert len(history.broken) == 2
 
 

@@ -21,9 +21,17 @@ def create(boards, copies):
     """The topic of all sensors, one partition; its replicas, the leader first."""
     make = ["topic", "create", "mqtt", "--partitions", "1", "--replication-factor", str(copies)]
     subprocess.run([BINARY, *make, "--bootstrap", bootstrap(boards)], check=True, capture_output=True, timeout=60)
-    assert eventually(lambda: all(p.leader >= 0 and len(p.isrs) == copies for p in states(boards, "mqtt")), 20)
+    wait_whole(boards, copies)
     state = next(iter(states(boards, "mqtt")))
     return [state.leader] + [number for number in state.replicas if number != state.leader]
+
+
+def wait_whole(boards, copies):
+    def is_whole():
+        found = states(boards, "mqtt")  # none while the board that is asked has not heard of the topic
+        return len(found) > 0 and all(p.leader >= 0 and len(p.isrs) == copies for p in found)
+
+    assert eventually(is_whole, 60)
 
 
 def listen(boards, number):
@@ -83,7 +91,12 @@ def test_the_leader_dies(boards):
     leader, other = create(boards, 2)
     without = next(number for number in boards.members if number not in (leader, other))
     listener = listen(boards, without)
-    publish(boards, without, range(600), midway=boards.members[leader].kill)
+
+    def kill():
+        wait_whole(boards, 2)  # else nobody could take its place
+        boards.members[leader].kill()
+
+    publish(boards, without, range(600), midway=kill)
     assert heard(listener, 600) == list(range(600))
     boards.start(leader)
     boards.members[leader].ready()
@@ -100,7 +113,7 @@ def test_the_only_copy_moves(boards):
 
     def move(to):
         command = [BINARY, "topic", "reassign", "mqtt", "--to", str(to), "--wait", "--bootstrap", bootstrap(boards)]
-        return lambda: subprocess.run(command, check=True, capture_output=True, timeout=60)
+        return lambda: subprocess.run(command, check=True, capture_output=True, timeout=120)
 
     publish(boards, third, range(400), midway=move(home))
     publish(boards, third, range(400, 800), midway=move(leader))

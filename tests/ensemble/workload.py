@@ -127,11 +127,12 @@ class GroupMember(Client):
             self.history.counts["looks that failed"] += 1
 
     def commit(self, consumer):
+        floor = self.history.commit_floor()
         try:
             for place in consumer.commit(asynchronous=False) or []:
                 # A partition of which nothing was read has nothing to commit.
                 if place.error is None and place.offset >= 0:
-                    self.history.commit_acknowledged(place.partition, place.offset)
+                    self.history.commit_acknowledged(floor, place.partition, place.offset)
         except KafkaException:
             self.history.counts["commits that failed"] += 1
 
