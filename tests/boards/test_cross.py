@@ -99,17 +99,17 @@ def test_serves(board, page_kib, tmp_path, monkeypatch):
     try:
         for text in ("one", "two"):
             subprocess.run(
-                ["kcat", "-P", "-b", node.kafka, "-t", "mqtt", "-X", "acks=all"],
-                input=text + "\n", text=True, check=True, timeout=60,
+                ["kcat", "-P", "-b", node.kafka, "-t", "mqtt", "-m", "60", "-X", "acks=all"],
+                input=text + "\n", text=True, check=True, timeout=120,
             )  # fmt: skip
         host, port = node.mqtt
         subprocess.run(
             ["mosquitto_pub", "-h", host, "-p", str(port), "-q", "1", "-t", "house/kitchen", "-m", "three"],
-            check=True, timeout=60,
+            check=True, timeout=120,
         )  # fmt: skip
         node.kill()
         node.start()
-        words = ["kcat", "-C", "-b", node.kafka, "-t", "mqtt", "-o", "beginning", "-e", "-q"]
+        words = ["kcat", "-C", "-b", node.kafka, "-t", "mqtt", "-o", "beginning", "-e", "-q", "-m", "60"]
         read = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
         assert sorted(read.stdout.split()) == ["one", "three", "two"]
         assert node.stop() == 0, node.diagnostics()

@@ -51,7 +51,7 @@ class Boards:
     def deploy(self, *words):
         env = dict(os.environ, PATH=f"{self.directory}:{os.environ['PATH']}", BOARDS=str(self.directory))
         command = [ROOT / "cross/deploy", "--no-build", "--wait", "5", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, stdin=subprocess.DEVNULL)
+        return subprocess.run(command, capture_output=True, text=True, timeout=240, env=env, stdin=subprocess.DEVNULL)
 
     def refused(self, *words):
         """The one sentence of a run that fails."""

@@ -1,6 +1,7 @@
 """A real node in a directory of its own, on free ports of the loopback."""
 
 import os
+import random
 import select
 import signal
 import socket
@@ -10,6 +11,8 @@ import time
 BINARY = os.environ.get("TERN_BINARY", "target/release/tern")
 # How long a node may take to open its doors, on a machine that does other work.
 READY_SECONDS = 60
+# Below those that systems give to outgoing connections: one of these could have taken a port before its server does.
+PORTS = range(12_000, 32_000)
 
 
 class Node:
@@ -100,8 +103,20 @@ class Node:
         raise AssertionError("no VmRSS")
 
 
-def raw(address, data, seconds=5, half_close=False):
-    """Sends bytes and returns all that comes back until the peer closes or the time is up."""
+def free_ports(count):
+    """Ports of the loopback that nobody uses now."""
+    free = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) != 0:
+                free.append(port)
+        if len(free) == count:
+            return free
+    raise AssertionError("no port is free")
+
+
+def raw(address, data, seconds=5, half_close=False, enough=None):
+    """Sends bytes and returns all that comes back until it is `enough`, the peer closes or the time is up."""
     if isinstance(address, str):
         host, port = address.rsplit(":", 1)
         address = (host, int(port))
@@ -112,7 +127,7 @@ def raw(address, data, seconds=5, half_close=False):
             connection.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + seconds
         try:
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and (enough is None or len(got) < enough):
                 part = connection.recv(65536)
                 if not part:
                     break
@@ -122,7 +137,7 @@ def raw(address, data, seconds=5, half_close=False):
     return got
 
 
-def eventually(question, seconds=10, pause=0.02):
+def eventually(question, seconds=60, pause=0.02):
     """Asks until the answer is true; the last answer is returned."""
     deadline = time.monotonic() + seconds
     while True:

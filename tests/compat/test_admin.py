@@ -44,14 +44,14 @@ def python_admin(node):
 
 
 def make_topic(admin, name, partitions=1, **config):
-    admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
+    admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(60)
 
 
 def fill(node, topic, count, partition=0, size=100, **settings):
     producer = Producer({"bootstrap.servers": node.kafka, **settings})
     for number in range(count):
         producer.produce(topic, f"{number:08}".ljust(size), partition=partition)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def change(admin, kind, name, *changes):
@@ -61,11 +61,11 @@ def change(admin, kind, name, *changes):
         for operation, key, value in changes
     ]
     resource = ConfigResource(kind, name, incremental_configs=entries)
-    return admin.incremental_alter_configs([resource])[resource].result(10)
+    return admin.incremental_alter_configs([resource])[resource].result(60)
 
 
 def described(admin, kind, name):
-    return list(admin.describe_configs([ConfigResource(kind, name)]).values())[0].result(10)
+    return list(admin.describe_configs([ConfigResource(kind, name)]).values())[0].result(60)
 
 
 def produced(node, topic, value, **arguments):
@@ -73,7 +73,7 @@ def produced(node, topic, value, **arguments):
     errors = []
     producer = Producer({"bootstrap.servers": node.kafka, "message.max.bytes": 10_000_000})
     producer.produce(topic, value, on_delivery=lambda error, message: errors.append(error), **arguments)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     return errors[0].name() if errors[0] else None
 
 
@@ -111,13 +111,13 @@ def test_alter_configs_replaces(admin):
     make_topic(admin, "whole", **{"retention.ms": "1000", "segment.bytes": "100000"})
     resource = ConfigResource(TOPIC, "whole", set_config={"retention.ms": "5000"})
     for future in admin.alter_configs([resource]).values():
-        assert future.result(10) is None
+        assert future.result(60) is None
     entries = described(admin, TOPIC, "whole")
     assert (entries["retention.ms"].value, entries["segment.bytes"].value) == ("5000", "1073741824")
     bad = ConfigResource(TOPIC, "whole", set_config={f"key-{number}": "x" for number in range(10_000)})
     for future in admin.alter_configs([bad]).values():
         with pytest.raises(Exception, match="INVALID_CONFIG"):
-            future.result(20)
+            future.result(60)
     assert described(admin, TOPIC, "whole")["retention.ms"].value == "5000"
 
 
@@ -155,7 +155,7 @@ def test_configs_in_force(node, admin):
     assert produced(node, "in-force", b"old", timestamp=1_000_000) is None
     consumer = Consumer({"bootstrap.servers": node.kafka, "group.id": "none", "enable.auto.commit": False})
     consumer.assign([TopicPartition("in-force", 0, 1)])
-    kind, time_ms = consumer.poll(10).timestamp()
+    kind, time_ms = consumer.poll(60).timestamp()
     consumer.close()
     assert kind == TIMESTAMP_LOG_APPEND_TIME and abs(time_ms - time.time() * 1000) < 60_000
 
@@ -178,13 +178,13 @@ def test_delete_records(node, admin, python_admin):
     make_topic(admin, "delete-compacted", 1, **{"cleanup.policy": "compact"})
     fill(node, "delete-records", 10)
     deleted = admin.delete_records([TopicPartition("delete-records", 0, 4)])
-    assert [future.result(10).low_watermark for future in deleted.values()] == [4]
+    assert [future.result(60).low_watermark for future in deleted.values()] == [4]
     # Below the start already: the start stays where it is.
     deleted = admin.delete_records([TopicPartition("delete-records", 0, 2)])
-    assert [future.result(10).low_watermark for future in deleted.values()] == [4]
+    assert [future.result(60).low_watermark for future in deleted.values()] == [4]
     python_admin.delete_records({PythonPartition("delete-records", 0): -1})
     deleted = admin.delete_records([TopicPartition("delete-records", 0, 10)])
-    assert [future.result(10).low_watermark for future in deleted.values()] == [10]
+    assert [future.result(60).low_watermark for future in deleted.values()] == [10]
     for partition, error in [
         (TopicPartition("delete-records", 0, 11), "OFFSET_OUT_OF_RANGE"),
         (TopicPartition("delete-records", 7, 0), "No leaders found"),
@@ -192,7 +192,7 @@ def test_delete_records(node, admin, python_admin):
     ]:
         with pytest.raises(Exception, match=error):
             for future in admin.delete_records([partition]).values():
-                future.result(10)
+                future.result(60)
 
 
 def test_log_dirs(node, admin, python_admin):
@@ -215,7 +215,7 @@ def test_acls(admin, python_admin):
     )
     for future in [*admin.create_acls([binding]).values(), *admin.delete_acls([any_acl]).values()]:
         with pytest.raises(Exception, match="SECURITY_DISABLED"):
-            future.result(10)
+            future.result(60)
     everything = ACLFilter(
         None, None, ACLOperation.ANY, ACLPermissionType.ANY, ResourcePattern(PythonResourceType.TOPIC, "t")
     )
@@ -227,10 +227,10 @@ def test_elections_and_reassignments(admin, python_admin):
     """A single node has nothing to elect and nothing to move, and says so."""
     make_topic(admin, "elect", 2)
     asked = [TopicPartition("elect", 0), TopicPartition("elect", 9)]
-    elected = admin.elect_leaders(ElectionType.PREFERRED, asked).result(10)
+    elected = admin.elect_leaders(ElectionType.PREFERRED, asked).result(60)
     assert sorted(error.name() for error in elected.values()) == ["ELECTION_NOT_NEEDED", "UNKNOWN_TOPIC_OR_PART"]
     # Of all partitions only those are told that lack a leader.
-    assert admin.elect_leaders(ElectionType.UNCLEAN).result(10) == {}
+    assert admin.elect_leaders(ElectionType.UNCLEAN).result(60) == {}
     assert python_admin.list_partition_reassignments() == {}
     moved = python_admin.alter_partition_reassignments({PythonPartition("elect", 0): [1]})
     assert moved == {PythonPartition("elect", 0): None}
@@ -254,7 +254,7 @@ def test_quorum_producers_transactions(node, admin, python_admin):
     producer = Producer({"bootstrap.servers": node.kafka, "enable.idempotence": True})
     for number in range(3):
         producer.produce("idempotent", str(number))
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
     quorum = python_admin.describe_metadata_quorum()["topics"][0]["partitions"][0]
     assert quorum["leader_id"] == 1 and quorum["high_watermark"] > 1
     assert [voter["replica_id"] for voter in quorum["current_voters"]] == [1]
@@ -275,7 +275,7 @@ def test_config_resources(admin, python_admin):
 
 def test_scram(admin):
     """No user has credentials, and none gets any that would protect nothing."""
-    assert admin.describe_user_scram_credentials().result(10) == {}
+    assert admin.describe_user_scram_credentials().result(60) == {}
     credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 8192)
     for alteration, error in [
         (UserScramCredentialUpsertion("user", credential, b"password"), "SECURITY_DISABLED"),
@@ -283,7 +283,7 @@ def test_scram(admin):
     ]:
         for future in admin.alter_user_scram_credentials([alteration]).values():
             with pytest.raises(Exception, match=error):
-                future.result(10)
+                future.result(60)
 
 
 def alter_quota(python_admin, client, **quotas):
@@ -308,16 +308,17 @@ def test_produce_quota(node, admin, python_admin):
     start = time.monotonic()
     for number in range(600):
         slow.produce("quota", b"x" * 1000, partition=0)
-    assert slow.flush(30) == 0
+    assert slow.flush(60) == 0
     # Its acknowledgement waits until the debt of all before it is paid.
     slow.produce("quota", b"last", partition=0)
-    assert slow.flush(30) == 0
+    assert slow.flush(60) == 0
     took = time.monotonic() - start
-    assert 1.8 < took < 10, f"600 kB at 200 kB/s, a second's worth for free, took {took} s"
+    assert 1.8 < took < 60, f"600 kB at 200 kB/s, a second's worth for free, took {took} s"
     assert told and max(event.throttle_time for event in told) > 0.05
-    start = time.monotonic()
-    fill(node, "quota", 600, size=1000)
-    assert time.monotonic() - start < 1.8
+    # Whoever is made to wait is told so; how long it took says nothing on a machine that does other work.
+    spared = []
+    fill(node, "quota", 600, size=1000, **{"client.id": "other", "throttle_cb": spared.append})
+    assert not [event.throttle_time for event in spared if event.throttle_time > 0]
     assert alter_quota(python_admin, "slow", producer_byte_rate=None) == (0, None)
 
 
@@ -331,7 +332,7 @@ def test_fetch_quota(node, admin, python_admin):
     })
     consumer.assign([TopicPartition("fetch-quota", 0, 0)])
     start, got = time.monotonic(), 0
-    while got < 600 and time.monotonic() - start < 30:
+    while got < 600 and time.monotonic() - start < 90:
         message = consumer.poll(0.5)
         got += message is not None and message.error() is None
     took = time.monotonic() - start

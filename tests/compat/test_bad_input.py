@@ -12,12 +12,12 @@ from node import Node, raw
 
 def mqtt_works(node):
     host, port = node.mqtt
-    return subprocess.run(["mosquitto_pub", "-h", host, "-p", str(port), "-t", "alive", "-m", "x", "-q", "1"], timeout=20).returncode == 0
+    return subprocess.run(["mosquitto_pub", "-h", host, "-p", str(port), "-t", "alive", "-m", "x", "-q", "1"], timeout=60).returncode == 0
 
 
 def kafka_works(node):
     # ApiVersions v0 with correlation id 7
-    answer = raw(node.kafka, struct.pack(">ihhih", 10, 18, 0, 7, -1), seconds=2)
+    answer = raw(node.kafka, struct.pack(">ihhih", 10, 18, 0, 7, -1), seconds=60, enough=8)
     return answer[4:8] == struct.pack(">i", 7)
 
 
@@ -47,7 +47,7 @@ def test_kafka_unknown_api_and_version(node):
     body = struct.pack(">hhih", 9999, 0, 1, -1)
     assert raw(node.kafka, struct.pack(">i", len(body)) + body, seconds=3) == b""
     body = struct.pack(">hhih", 18, 99, 5, -1)
-    answer = raw(node.kafka, struct.pack(">i", len(body)) + body, seconds=2)
+    answer = raw(node.kafka, struct.pack(">i", len(body)) + body, seconds=60, enough=10)
     assert answer[4:10] == struct.pack(">ih", 5, 35)
 
 
@@ -59,7 +59,7 @@ def test_garbage_everywhere(node):
     addresses = [(host_kafka, int(port_kafka)), node.mqtt, (host_http, int(port_http))]
     left_open = []
     for round in range(300):
-        connection = socket.create_connection(addresses[round % 3], timeout=5)
+        connection = socket.create_connection(addresses[round % 3], timeout=60)
         try:
             connection.sendall(rng.randbytes(rng.randrange(1, 400)))
         except ConnectionError:
@@ -75,7 +75,7 @@ def test_garbage_everywhere(node):
 def test_byte_by_byte(node):
     """A request that arrives byte by byte is answered like any other."""
     host, port = node.kafka.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         for byte in struct.pack(">ihhih", 10, 18, 0, 9, -1):
             connection.sendall(bytes([byte]))
             time.sleep(0.002)
@@ -88,12 +88,12 @@ def test_half_requests(tmp_path):
     host, port = node.kafka.rsplit(":", 1)
     connections = []
     for _ in range(500):
-        connection = socket.create_connection((host, int(port)), timeout=5)
+        connection = socket.create_connection((host, int(port)), timeout=60)
         connection.setblocking(False)
         header = struct.pack(">ihhih", 1_000_000, 0, 7, 1, -1)
         try:
             connection.send(header + b"x" * 500_000)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             pass
         connections.append(connection)
     time.sleep(1)
@@ -109,7 +109,7 @@ def test_connection_storm(node):
     """A thousand connections, opened and dropped as fast as the machine can."""
     host, port = node.kafka.rsplit(":", 1)
     for _ in range(1000):
-        socket.create_connection((host, int(port)), timeout=5).close()
+        socket.create_connection((host, int(port)), timeout=60).close()
 
 
 def test_mqtt_server_packets_from_a_client(node):

@@ -6,7 +6,7 @@ import subprocess
 from node import BINARY, Node, eventually
 
 
-def tern(*arguments, text=None, seconds=30, environment=None):
+def tern(*arguments, text=None, seconds=120, environment=None):
     return subprocess.run([BINARY, *arguments], input=text, capture_output=True, text=True, timeout=seconds, env=environment)
 
 
@@ -80,7 +80,7 @@ def test_inspect_names_damage(tmp_path):
 
 def test_demo_loses_nothing():
     """tern demo kills, pauses and cuts off its nodes while sensors publish, and ends with the verdict."""
-    shown = tern("demo", "--seconds", "12", seconds=150, environment={**os.environ, "TERM": "dumb"})
+    shown = tern("demo", "--seconds", "12", seconds=280, environment={**os.environ, "TERM": "dumb"})
     assert shown.returncode == 0, shown.stdout + shown.stderr
     for word in ("is killed", "is paused", "is cut off", "verdict: nothing was lost", "lost=0 doubled=0 overtaken=0"):
         assert word in shown.stdout, shown.stdout
@@ -88,7 +88,7 @@ def test_demo_loses_nothing():
 
 def test_demo_of_one_node():
     """With one node it is killed in the middle."""
-    shown = tern("demo", "--nodes", "1", "--seconds", "6", seconds=90)
+    shown = tern("demo", "--nodes", "1", "--seconds", "6", seconds=200)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "is killed" in shown.stdout and "lost=0 doubled=0 overtaken=0" in shown.stdout, shown.stdout
 

@@ -26,13 +26,13 @@ def produce(node, topic, state, rounds, chance):
     """Writes keys over and over, compressed in every way; `state` gets what was acknowledged."""
     for number in range(rounds):
         producer = Producer({"bootstrap.servers": node.kafka, "compression.type": CODECS[number % 5], "linger.ms": 5,
-                             "enable.idempotence": number % 2 == 0, "message.timeout.ms": 20000, "log_level": 0})
+                             "enable.idempotence": number % 2 == 0, "message.timeout.ms": 120000, "log_level": 0})
         for _ in range(600):
             key = f"key-{chance.randrange(200)}"
             value = None if chance.randrange(9) == 0 else f"{key} {number} {chance.random()} {'x' * 40}"
             state[key] = value
             producer.produce(topic, key=key, value=value)
-        assert producer.flush(20) == 0
+        assert producer.flush(120) == 0
 
 
 def read(node, topic):
@@ -40,7 +40,7 @@ def read(node, topic):
     consumer = Consumer({"bootstrap.servers": node.kafka, "group.id": "readers", "enable.partition.eof": True,
                          "enable.auto.commit": False, "log_level": 0})
     consumer.assign([TopicPartition(topic, 0, 0)])
-    records, deadline = [], time.monotonic() + 30
+    records, deadline = [], time.monotonic() + 90
     while time.monotonic() < deadline:
         message = consumer.poll(1)
         if message is None:
@@ -66,22 +66,27 @@ def test_last_value_of_each_key(tmp_path):
     node, state = Node(tmp_path, *SETTINGS), {}
     create(node, "compacted", EAGER)
     produce(node, "compacted", state, 6, random.Random(1))
-    assert eventually(lambda: len(read(node, "compacted")) < 1500, seconds=30)
+    assert eventually(lambda: len(read(node, "compacted")) < 1500, seconds=90)
     records = read(node, "compacted")
     assert_current(records, state)
 
-    consumer = kafka.KafkaConsumer(bootstrap_servers=node.kafka, consumer_timeout_ms=5000, enable_auto_commit=False)
+    consumer = kafka.KafkaConsumer(bootstrap_servers=node.kafka, consumer_timeout_ms=60000, enable_auto_commit=False)
     partition = kafka.TopicPartition("compacted", 0)
     consumer.assign([partition])
-    for wanted in (0, records[5][0] - 1, records[5][0] + 1, records[-1][0]):
+    places, found = (0, records[5][0] - 1, records[5][0] + 1, records[-1][0]), []
+    for wanted in places:
         consumer.seek(partition, wanted)
-        expected = next(offset for offset, _, _ in records if offset >= wanted)
-        assert next(consumer).offset == expected, wanted
+        found.append(next(consumer).offset)
     consumer.close()
+    # Compaction may go on meanwhile: it takes records away and brings none.
+    later = read(node, "compacted")
+    for wanted, offset in zip(places, found):
+        first, last = (next(place for place, _, _ in known if place >= wanted) for known in (records, later))
+        assert first <= offset <= last, wanted
 
     with pytest.raises(kafka.errors.KafkaError) as refused:
         producer = kafka.KafkaProducer(bootstrap_servers=node.kafka, retries=0, enable_idempotence=False)
-        producer.send("compacted", b"no key", partition=0).get(10)
+        producer.send("compacted", b"no key", partition=0).get(60)
     assert refused.value.errno == 87
 
     assert node.stop() == 0
@@ -97,7 +102,7 @@ def test_killed_while_compacting(tmp_path):
     directory, seen = tmp_path / "topics" / "killed-0", 0
     for _ in range(6):
         produce(node, "killed", state, 2, chance)
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             names = os.listdir(directory)
             if any(name.endswith((".cleaned", ".swap")) for name in names):
@@ -122,13 +127,16 @@ def test_offsets_topic_stays_small(tmp_path):
     directory = tmp_path / "topics" / "__consumer_offsets-0"
 
     def size():
-        return sum(path.stat().st_size for path in directory.glob("*.log"))
+        try:
+            return sum(path.stat().st_size for path in directory.glob("*.log"))
+        except FileNotFoundError:  # compacted away between two looks
+            return float("inf")
 
-    assert eventually(lambda: size() < 60_000, seconds=30), size()
+    assert eventually(lambda: size() < 60_000), size()
     consumer.close()
     node.kill()
     node.start()
     consumer = Consumer({"bootstrap.servers": node.kafka, "group.id": "busy", "enable.auto.commit": False, "log_level": 0})
-    assert consumer.committed([TopicPartition("read", 0)], timeout=20)[0].offset == 4321
+    assert consumer.committed([TopicPartition("read", 0)], timeout=60)[0].offset == 4321
     consumer.close()
     assert node.stop() == 0

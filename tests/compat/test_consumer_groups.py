@@ -13,7 +13,7 @@ from test_groups import assigned, polled, produce, read, share, topic_of
 SETTINGS = [
     "group.initial.rebalance.delay.ms=100",
     "group.min.session.timeout.ms=1000",
-    "group.consumer.session.timeout.ms=4000",
+    "group.consumer.session.timeout.ms=10000",
     "group.consumer.heartbeat.interval.ms=200",
 ]
 
@@ -47,7 +47,7 @@ def classic_member(node, group, topic):
 
 def described(node, group):
     admin = AdminClient({"bootstrap.servers": node.kafka})
-    return admin.describe_consumer_groups([group])[group].result(10)
+    return admin.describe_consumer_groups([group])[group].result(60)
 
 
 @pytest.mark.parametrize("assignor", ["uniform", "range"])
@@ -68,13 +68,13 @@ def test_members_share(node, assignor):
     got += read(one, 8)
     one.commit(asynchronous=False)
     assert sorted(int(value) for value in got) == list(range(48))
+    assert eventually(lambda: described(node, group).state == ConsumerGroupState.STABLE), described(node, group).state
     state = described(node, group)
-    assert (state.state, state.type) == (ConsumerGroupState.STABLE, ConsumerGroupType.CONSUMER)
-    assert state.partition_assignor == assignor
+    assert (state.type, state.partition_assignor) == (ConsumerGroupType.CONSUMER, assignor)
     one.close()
-    assert described(node, group).state == ConsumerGroupState.EMPTY
+    assert eventually(lambda: described(node, group).state == ConsumerGroupState.EMPTY), described(node, group).state
     admin = AdminClient({"bootstrap.servers": node.kafka})
-    listed = admin.list_consumer_groups().result(10).valid
+    listed = admin.list_consumer_groups().result(60).valid
     assert ConsumerGroupType.CONSUMER in {one.type for one in listed if one.group_id == group}
 
 
@@ -86,14 +86,14 @@ def test_pattern_and_new_partitions(node):
     topic_of(node, "pattern-b", partitions=1, messages=1)
     assert read(one, 1) == [b"0"]
     admin = AdminClient({"bootstrap.servers": node.kafka})
-    admin.create_partitions([NewPartitions("pattern-b", 3)])["pattern-b"].result(10)
-    deadline = time.monotonic() + 20
+    admin.create_partitions([NewPartitions("pattern-b", 3)])["pattern-b"].result(60)
+    deadline = time.monotonic() + 60
     while len(one.assignment()) != 4 and time.monotonic() < deadline:
         polled(one)
     assert len(one.assignment()) == 4
     one.subscribe([r"^(pattern)\1"])  # no regular language: only the client knows it
     with pytest.raises(KafkaException):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             message = one.poll(0.1)
             if message is not None and message.error():
@@ -115,12 +115,12 @@ def test_silent_member_is_removed(own_node):
         pass
     one = member(own_node, "silent", topic)
     started = time.monotonic()
-    while len(assigned(one)) != 2 and time.monotonic() < started + 20:
+    while len(assigned(one)) != 2 and time.monotonic() < started + 60:
         polled(one)
     other.kill()
     killed = time.monotonic()
     share([one], [4])
-    assert 2 < time.monotonic() - killed < 10
+    assert 5 < time.monotonic() - killed < 40
     one.close()
 
 
@@ -162,7 +162,7 @@ def test_crash(own_node):
     assert members[0] == members[1], "nobody had to join again"
     produce(own_node, topic, 4, 100, 4)
     admin = Consumer({"bootstrap.servers": own_node.kafka, "group.id": "crash"})
-    committed = admin.committed([TopicPartition(topic, index) for index in range(4)], timeout=10)
+    committed = admin.committed([TopicPartition(topic, index) for index in range(4)], timeout=60)
     assert [partition.offset for partition in committed] == [25] * 4
     admin.close()
     one.close()
@@ -181,7 +181,7 @@ def test_migration(node):
     assert described(node, "migration").type == ConsumerGroupType.CLASSIC
     new = member(node, "migration", topic)
     share([old, new], [2, 2])
-    assert described(node, "migration").type == ConsumerGroupType.CONSUMER
+    assert eventually(lambda: described(node, "migration").type == ConsumerGroupType.CONSUMER)
     old.close()
     share([new], [4])
     produce(node, topic, 4, 40, 8)
@@ -192,7 +192,7 @@ def test_migration(node):
     share([old, new], [2, 2])
     new.close()
     share([old], [4])
-    assert described(node, "migration").type == ConsumerGroupType.CLASSIC
+    assert eventually(lambda: described(node, "migration").type == ConsumerGroupType.CLASSIC)
     produce(node, topic, 4, 48, 4)
     got += read(old, 4)
     assert sorted(int(value) for value in got) == list(range(52))
@@ -204,7 +204,7 @@ def test_ten_members_rebalance(node):
     topic = topic_of(node, "ten", partitions=100)
     started = time.monotonic()
     members = [member(node, "ten", topic) for _ in range(10)]
-    share(members, [10] * 10, seconds=40)
-    assert time.monotonic() - started < 30
+    share(members, [10] * 10, seconds=90)
+    assert time.monotonic() - started < 90
     for one in members:
         one.close()

@@ -69,7 +69,8 @@ def test_kill(tmp_path, disk):
     publishers = [Publisher(node, f"p{number}", f"crash/{number % 4}") for number in range(8)]
     produced = []
     producer = Producer({"bootstrap.servers": node.kafka, "enable.idempotence": True, "linger.ms": 1, "log_level": 0,
-                         "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50, "retry.backoff.ms": 10, "message.timeout.ms": 60000})
+                         "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50, "retry.backoff.ms": 10,
+                         "message.timeout.ms": 280000})
     for publisher in publishers:
         publisher.start()
     number = 0
@@ -85,8 +86,8 @@ def test_kill(tmp_path, disk):
     for publisher in publishers:
         publisher.stopping = True
     for publisher in publishers:
-        publisher.join(10)
-    producer.flush(30)
+        publisher.join(60)
+    producer.flush(120)
     assert sum(len(publisher.acknowledged) for publisher in publishers) > KILLS
     for publisher in publishers:
         topic = "crash" + publisher.topic.split("/")[1]
@@ -100,7 +101,7 @@ def test_kill(tmp_path, disk):
 
 
 def values(node, topic):
-    done = subprocess.run(["kcat", "-C", "-b", node.kafka, "-t", topic, "-e", "-q", "-o", "beginning"],
+    done = subprocess.run(["kcat", "-C", "-b", node.kafka, "-t", topic, "-e", "-q", "-m", "60", "-o", "beginning"],
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()

@@ -38,13 +38,13 @@ def test_full_disk(small_disk):
     node = Node(small_disk)
     producer = kafka.KafkaProducer(bootstrap_servers=node.kafka, retries=0, enable_idempotence=False, acks="all")
     for number in range(10):
-        producer.send("full", str(number).encode(), partition=0).get(10)
+        producer.send("full", str(number).encode(), partition=0).get(60)
     filler = fill(small_disk, leave=2 << 20)
 
     refused, kept = None, 10
     for _ in range(200):
         try:
-            producer.send("full", b"x" * 100_000, partition=0).get(10)
+            producer.send("full", b"x" * 100_000, partition=0).get(60)
             kept += 1
         except kafka.errors.KafkaError as error:
             refused = error
@@ -63,7 +63,7 @@ def test_full_disk(small_disk):
 
     assert len(read(node, "full", kept)) == kept
     filler.unlink()
-    assert eventually(lambda: accepted(producer), seconds=30)
+    assert eventually(lambda: accepted(producer), seconds=90)
     assert len(read(node, "full", kept + 1)) == kept + 1
     assert node.stop() == 0
 
@@ -73,8 +73,8 @@ def test_start_on_a_full_disk(small_disk):
     node = Node(small_disk)
     producer = kafka.KafkaProducer(bootstrap_servers=node.kafka, retries=0, enable_idempotence=False, acks="all")
     for number in range(10):
-        producer.send("full", str(number).encode(), partition=0).get(10)
-        producer.send("large", b"z" * 100_000, partition=0).get(10)
+        producer.send("full", str(number).encode(), partition=0).get(60)
+        producer.send("large", b"z" * 100_000, partition=0).get(60)
     producer.close()
     node.kill()
     filler = small_disk / "filler"
@@ -90,19 +90,19 @@ def test_start_on_a_full_disk(small_disk):
     assert len(read(node, "full", 10)) == 10
     producer = kafka.KafkaProducer(bootstrap_servers=node.kafka, retries=0, enable_idempotence=False, acks="all")
     with pytest.raises(kafka.errors.KafkaStorageError):
-        producer.send("full", b"x", partition=0).get(10)
+        producer.send("full", b"x", partition=0).get(60)
     admin = kafka.KafkaAdminClient(bootstrap_servers=node.kafka)
     admin.delete_topics(["large"])
     assert eventually(lambda: not (small_disk / "topics" / "large-0").exists())
     filler.unlink()
-    assert eventually(lambda: accepted(producer), seconds=30)
+    assert eventually(lambda: accepted(producer), seconds=90)
     assert len(read(node, "full", 11)) == 11
     assert node.stop() == 0
 
 
 def accepted(producer):
     try:
-        producer.send("full", b"again", partition=0).get(10)
+        producer.send("full", b"again", partition=0).get(60)
         return True
     except kafka.errors.KafkaError:
         time.sleep(0.2)
@@ -110,8 +110,8 @@ def accepted(producer):
 
 
 def read(node, topic, count):
-    done = subprocess.run(["kcat", "-C", "-b", node.kafka, "-t", topic, "-c", str(count), "-o", "beginning", "-f", "%S\n", "-q"],
-                          capture_output=True, text=True, timeout=30)
+    words = ["kcat", "-C", "-b", node.kafka, "-t", topic, "-c", str(count), "-o", "beginning", "-f", "%S\n", "-q", "-m", "60"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     return done.stdout.split()
 
 
@@ -120,6 +120,6 @@ def test_read_only_directory(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     done = subprocess.run([BINARY, "serve", "--set", f"dataDir={small_disk}/coordinator", "--set", f"log.dirs={small_disk}/topics",
                            "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "mqtt.listeners=tcp://127.0.0.1:0",
-                           "--set", "http.listener=127.0.0.1:0"], capture_output=True, text=True, timeout=20)
+                           "--set", "http.listener=127.0.0.1:0"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert "read-only" in done.stderr.lower()

@@ -8,7 +8,8 @@ from node import Node
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
     """One JVM and one node for all steps; the node must stop cleanly and have said nothing alarming."""
-    node = Node(tmp_path_factory.mktemp("java"), "group.initial.rebalance.delay.ms=100")
+    settings = ["group.initial.rebalance.delay.ms=100", "group.consumer.heartbeat.interval.ms=1000"]
+    node = Node(tmp_path_factory.mktemp("java"), *settings)
     tools = Tools("4", node.kafka)
     yield tools
     tools.close()

@@ -15,7 +15,7 @@ def librdkafka_read(node, topic, partition, count, **settings):
     """Reads `count` messages of one partition from its beginning, without a group."""
     consumer = Consumer({"bootstrap.servers": node.kafka, "group.id": "none", "enable.auto.commit": False, **settings})
     consumer.assign([TopicPartition(topic, partition, 0)])
-    got, deadline = [], time.monotonic() + 20
+    got, deadline = [], time.monotonic() + 60
     while len(got) < count and time.monotonic() < deadline:
         message = consumer.poll(0.5)
         if message is not None:
@@ -32,7 +32,7 @@ def test_librdkafka(node, codec):
     producer = Producer({"bootstrap.servers": node.kafka, "compression.type": codec, "linger.ms": 20})
     for number in range(500):
         producer.produce(topic, f"{number:04}" * 20, on_delivery=lambda error, message: delivered.append(error), partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     assert delivered == [None] * 500
     assert librdkafka_read(node, topic, 0, 500) == [f"{number:04}".encode() * 20 for number in range(500)]
 
@@ -43,7 +43,7 @@ def test_librdkafka_idempotent(node):
     for number in range(2000):
         producer.produce("rd-idempotent", str(number), partition=0)
         producer.poll(0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     assert librdkafka_read(node, "rd-idempotent", 0, 2000) == [str(number).encode() for number in range(2000)]
 
 
@@ -51,23 +51,23 @@ def test_librdkafka_admin(node):
     """Create, list, describe configuration, add partitions, delete: each answers as Kafka does."""
     admin = AdminClient({"bootstrap.servers": node.kafka})
     created = admin.create_topics([NewTopic("rd-admin", 3, 1, config={"retention.ms": "3600000"})])
-    assert created["rd-admin"].result(10) is None
+    assert created["rd-admin"].result(60) is None
     again = admin.create_topics([NewTopic("rd-admin", 3, 1)])
     with pytest.raises(Exception, match="TOPIC_ALREADY_EXISTS"):
-        again["rd-admin"].result(10)
+        again["rd-admin"].result(60)
     with pytest.raises(Exception, match="INVALID_REPLICATION_FACTOR"):
-        admin.create_topics([NewTopic("rd-many", 1, 3)])["rd-many"].result(10)
+        admin.create_topics([NewTopic("rd-many", 1, 3)])["rd-many"].result(60)
     with pytest.raises(Exception, match="TOPIC_EXCEPTION|INVALID_TOPIC"):
-        admin.create_topics([NewTopic("not a name", 1, 1)])["not a name"].result(10)
-    assert len(admin.list_topics(timeout=10).topics["rd-admin"].partitions) == 3
+        admin.create_topics([NewTopic("not a name", 1, 1)])["not a name"].result(60)
+    assert len(admin.list_topics(timeout=60).topics["rd-admin"].partitions) == 3
     resource = ConfigResource("topic", "rd-admin")
-    configs = admin.describe_configs([resource])[resource].result(10)
+    configs = admin.describe_configs([resource])[resource].result(60)
     assert configs["retention.ms"].value == "3600000"
     assert configs["cleanup.policy"].value == "delete"
-    assert admin.create_partitions([NewPartitions("rd-admin", 5)])["rd-admin"].result(10) is None
-    assert len(admin.list_topics(timeout=10).topics["rd-admin"].partitions) == 5
-    assert admin.delete_topics(["rd-admin"])["rd-admin"].result(10) is None
-    assert "rd-admin" not in admin.list_topics(timeout=10).topics
+    assert admin.create_partitions([NewPartitions("rd-admin", 5)])["rd-admin"].result(60) is None
+    assert len(admin.list_topics(timeout=60).topics["rd-admin"].partitions) == 5
+    assert admin.delete_topics(["rd-admin"])["rd-admin"].result(60) is None
+    assert "rd-admin" not in admin.list_topics(timeout=60).topics
 
 
 def test_offsets_by_time(node):
@@ -76,11 +76,11 @@ def test_offsets_by_time(node):
     base = int(time.time() * 1000) - 100_000
     for number in range(100):
         producer.produce("rd-times", str(number), partition=0, timestamp=base + number * 1000)
-        producer.flush(10)
+        producer.flush(60)
     consumer = Consumer({"bootstrap.servers": node.kafka, "group.id": "none"})
-    found = consumer.offsets_for_times([TopicPartition("rd-times", 0, base + 41_500)], timeout=10)
+    found = consumer.offsets_for_times([TopicPartition("rd-times", 0, base + 41_500)], timeout=60)
     assert found[0].offset == 42
-    assert consumer.get_watermark_offsets(TopicPartition("rd-times", 0), timeout=10) == (0, 100)
+    assert consumer.get_watermark_offsets(TopicPartition("rd-times", 0), timeout=60) == (0, 100)
     consumer.close()
 
 
@@ -89,9 +89,9 @@ def test_kafka_python(node):
     producer = kafka.KafkaProducer(bootstrap_servers=node.kafka)
     futures = [producer.send("kp-topic", key=b"k", value=str(number).encode(), headers=[("h", b"v")]) for number in range(300)]
     for future in futures:
-        future.get(10)
+        future.get(60)
     producer.close()
-    consumer = kafka.KafkaConsumer(bootstrap_servers=node.kafka, consumer_timeout_ms=5000)
+    consumer = kafka.KafkaConsumer(bootstrap_servers=node.kafka, consumer_timeout_ms=60000)
     consumer.assign([kafka.TopicPartition("kp-topic", 0)])
     consumer.seek_to_beginning()
     got = []
@@ -118,7 +118,7 @@ def test_aiokafka(node):
         partition = aiokafka.TopicPartition("aio-topic", 0)
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
-        got = [(await asyncio.wait_for(consumer.getone(), 10)).value for _ in range(300)]
+        got = [(await asyncio.wait_for(consumer.getone(), 60)).value for _ in range(300)]
         await consumer.stop()
         assert got == [str(number).encode() for number in range(300)]
 
@@ -127,7 +127,7 @@ def test_aiokafka(node):
 
 def test_kcat_lists_metadata(node):
     """kcat -L shows the one broker as controller, at the address it was asked by."""
-    out = subprocess.run(["kcat", "-L", "-b", node.kafka], capture_output=True, text=True, timeout=20).stdout
+    out = subprocess.run(["kcat", "-L", "-m", "60", "-b", node.kafka], capture_output=True, text=True, timeout=120).stdout
     assert f"at {node.kafka} (controller)" in out
 
 
@@ -136,7 +136,7 @@ def test_large_batch_comes_whole(node):
     producer = Producer({"bootstrap.servers": node.kafka, "message.max.bytes": 1_000_000})
     producer.produce("rd-large", b"x" * 900_000, partition=0)
     producer.produce("rd-large", b"y" * 900_000, partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     for _ in range(20):  # a reply that is queued while an earlier one leaves must leave too
         got = librdkafka_read(node, "rd-large", 0, 2, **{"fetch.message.max.bytes": 1000, "fetch.max.bytes": 1_000_000})
         assert [len(value) for value in got] == [900_000, 900_000]

@@ -32,7 +32,7 @@ def produce(tools, topic, lines, *options):
 
 def consume(tools, topic, count, *options):
     """The lines that the console consumer prints of so many messages from the beginning."""
-    limits = ["--from-beginning", "--max-messages", count, "--timeout-ms", 20000]
+    limits = ["--from-beginning", "--max-messages", count, "--timeout-ms", 40000]
     return tools.ask("console-consumer", "--topic", topic, *limits, *options).splitlines()
 
 
@@ -130,7 +130,7 @@ def test_performance_tools(tools):
     load = ["--topic", topic, "--num-records", 20000, "--record-size", 100, "--throughput", -1]
     sent = tools.run("producer-perf-test", *load, "--producer-props", address, "acks=all", "compression.type=lz4")
     assert sent.code == 0 and "20000 records sent" in sent.out, sent
-    read = tools.ask("consumer-perf-test", "--topic", topic, "--messages", 20000)
+    read = tools.ask("consumer-perf-test", "--topic", topic, "--messages", 20000, "--timeout", 40000)
     assert int(read.splitlines()[1].split(",")[4]) == 20000, read
     latency = tools.run("end-to-end-latency", tools.bootstrap, create(tools, "latency", 1), 20, "all", 100)
     assert latency.code == 0 and "99th" in latency.out, latency

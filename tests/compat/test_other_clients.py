@@ -41,5 +41,5 @@ def test_step(running, language, step):
     """The program ends well: what it expects is written beside what it asks."""
     if (language, step) not in running:
         missing({"js": "kafkajs", "go": "franz-go"}[language])
-    out, _ = running[language, step].communicate(timeout=90)
+    out, _ = running[language, step].communicate(timeout=240)
     assert running[language, step].returncode == 0, out

@@ -35,10 +35,10 @@ def test_kafka_python_codecs(node, codec):
     topic = f"kp-{codec}"
     producer = kafka.KafkaProducer(bootstrap_servers=node.kafka, compression_type=codec, linger_ms=20)
     sent = [producer.send(topic, value) for value in values(300)]
-    producer.flush(20)
-    assert [one.get(10).offset for one in sent] == list(range(300))
+    producer.flush(60)
+    assert [one.get(60).offset for one in sent] == list(range(300))
     producer.close()
-    consumer = kafka.KafkaConsumer(bootstrap_servers=node.kafka, consumer_timeout_ms=5000)
+    consumer = kafka.KafkaConsumer(bootstrap_servers=node.kafka, consumer_timeout_ms=60000)
     consumer.assign([kafka.TopicPartition(topic, 0)])
     consumer.seek_to_beginning()
     got = [message.value for _, message in zip(range(300), consumer)]
@@ -62,7 +62,7 @@ def test_aiokafka_codecs(node, codec):
         partition = aiokafka.TopicPartition(topic, 0)
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
-        got = [(await asyncio.wait_for(consumer.getone(), 10)).value for _ in range(300)]
+        got = [(await asyncio.wait_for(consumer.getone(), 60)).value for _ in range(300)]
         await consumer.stop()
         assert got == values(300)
 
@@ -72,11 +72,11 @@ def test_aiokafka_codecs(node, codec):
 def produced(node, topic, partitions=1, count=20):
     """A topic with so many messages."""
     admin = AdminClient({"bootstrap.servers": node.kafka})
-    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(60)
     producer = Producer({"bootstrap.servers": node.kafka})
     for number in range(count):
         producer.produce(topic, str(number), partition=number % partitions)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     return topic
 
 
@@ -87,33 +87,33 @@ def test_librdkafka_admin(node):
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     entry = ConfigEntry("retention.ms", "7200000", incremental_operation=AlterConfigOpType.SET)
     changed = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    admin.incremental_alter_configs([changed])[changed].result(10)
-    assert admin.describe_configs([resource])[resource].result(10)["retention.ms"].value == "7200000"
+    admin.incremental_alter_configs([changed])[changed].result(60)
+    assert admin.describe_configs([resource])[resource].result(60)["retention.ms"].value == "7200000"
     whole = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config={"max.message.bytes": "100000"})
-    admin.alter_configs([whole])[whole].result(10)
-    described = admin.describe_configs([resource])[resource].result(10)
+    admin.alter_configs([whole])[whole].result(60)
+    described = admin.describe_configs([resource])[resource].result(60)
     assert (described["retention.ms"].value, described["max.message.bytes"].value) == ("604800000", "100000")
     wrong = ConfigEntry("retention.ms", "soon", incremental_operation=AlterConfigOpType.SET)
     wrong = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[wrong])
     with pytest.raises(Exception, match="INVALID_CONFIG"):
-        admin.incremental_alter_configs([wrong])[wrong].result(10)
+        admin.incremental_alter_configs([wrong])[wrong].result(60)
     place = TopicPartition(topic, 0)
     asked = {place: OffsetSpec.latest()}
-    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED)[place].result(10)
+    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED)[place].result(60)
     assert found.offset == 20
-    assert admin.delete_records([TopicPartition(topic, 0, 5)])[TopicPartition(topic, 0, 5)].result(10).low_watermark == 5
-    assert admin.list_offsets({place: OffsetSpec.earliest()})[place].result(10).offset == 5
-    cluster = admin.describe_cluster().result(10)
+    assert admin.delete_records([TopicPartition(topic, 0, 5)])[TopicPartition(topic, 0, 5)].result(60).low_watermark == 5
+    assert admin.list_offsets({place: OffsetSpec.earliest()})[place].result(60).offset == 5
+    cluster = admin.describe_cluster().result(60)
     assert (cluster.controller.id, len(cluster.nodes)) == (1, 1)
-    topics = admin.describe_topics(TopicCollection([topic]))[topic].result(10)
+    topics = admin.describe_topics(TopicCollection([topic]))[topic].result(60)
     assert [partition.leader.id for partition in topics.partitions] == [1]
-    elected = admin.elect_leaders(ElectionType.PREFERRED, [place]).result(10)
+    elected = admin.elect_leaders(ElectionType.PREFERRED, [place]).result(60)
     assert "ELECTION_NOT_NEEDED" in str(elected[place])
-    assert admin.describe_user_scram_credentials().result(10) == {}
+    assert admin.describe_user_scram_credentials().result(60) == {}
     anything = AclBindingFilter(
         ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
     )
-    assert admin.describe_acls(anything).result(10) == []  # librdkafka makes that of SECURITY_DISABLED
+    assert admin.describe_acls(anything).result(60) == []  # librdkafka makes that of SECURITY_DISABLED
 
 
 def test_kafka_python_admin(node):
@@ -137,7 +137,7 @@ def test_kafka_python_admin(node):
     assert admin.list_transactions() == {1: []}
     assert not admin.list_partition_reassignments()
     admin.describe_user_scram_credentials()
-    consumer = kafka.KafkaConsumer(topic, bootstrap_servers=node.kafka, group_id="kp-whole", auto_offset_reset="earliest", consumer_timeout_ms=5000)
+    consumer = kafka.KafkaConsumer(topic, bootstrap_servers=node.kafka, group_id="kp-whole", auto_offset_reset="earliest", consumer_timeout_ms=60000)
     assert len([message for _, message in zip(range(16), consumer)]) == 16
     consumer.commit()
     assert "kp-whole" in str(admin.list_groups())

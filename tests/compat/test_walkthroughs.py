@@ -40,14 +40,15 @@ def test_create_produce_consume(tools):
     tools.ask("topics", "--create", "--topic", "example_topic", "--partitions", 3, "--replication-factor", 1)
     lines = [f"line {number}" for number in range(30)]
     tools.ask("console-producer", "--topic", "example_topic", text="".join(f"{line}\n" for line in lines))
-    limits = ["--from-beginning", "--max-messages", 30, "--timeout-ms", 20000]
+    limits = ["--from-beginning", "--max-messages", 30, "--timeout-ms", 40000]
     got = tools.ask("console-consumer", "--topic", "example_topic", "--group", "readers", *limits)
     assert sorted(got.splitlines()) == sorted(lines)
 
 
 def test_monitoring(tools):
     """Step 8: every broker, the controller, every topic with partitions, copies and size, every group's lag."""
-    metadata = json.loads(subprocess.run(["kcat", "-b", tools.bootstrap, "-L", "-J"], capture_output=True, text=True).stdout)
+    words = ["kcat", "-b", tools.bootstrap, "-L", "-J", "-m", "60"]
+    metadata = json.loads(subprocess.run(words, capture_output=True, text=True).stdout)
     assert [broker["id"] for broker in metadata["brokers"]] == [1] and metadata["controllerid"] == 1, metadata
     topics = {topic["topic"]: topic["partitions"] for topic in metadata["topics"]}
     assert {len(topics["example_topic"]), len(topics["FINANCE-STOCK-TRADING-TEST"])} == {3, 2}

@@ -51,7 +51,7 @@ def test_kills_lose_nothing(tmp_path, disk):
         [thread.start() for thread in threads]
         threading.Event().wait(0.1 + chance.random() / 2)
         server.kill()
-        [thread.join(20) for thread in threads]
+        [thread.join(60) for thread in threads]
         server.start()
         known += [path for acknowledged in lists for path in acknowledged]
         reader = Connection(server.address)
@@ -68,28 +68,31 @@ def test_kills_lose_nothing(tmp_path, disk):
 def test_sessions_survive_a_restart(tmp_path):
     """A session and its ephemerals outlive the server's process; the session is taken up again, or expires."""
     server = zk_server.start(tmp_path)
-    kept, lost = Connection(server.address, 8000), Connection(server.address, 4000)
+    kept, lost = Connection(server.address, 30_000), Connection(server.address, 8000)
     assert kept.call(wire.CREATE, create("/kept", b"", wire.EPHEMERAL))[1] == 0
     assert lost.call(wire.CREATE, create("/lost", b"", wire.EPHEMERAL))[1] == 0
     server.kill()
     server.start()
     with pytest.raises(SessionExpired):
-        Connection(server.address, 8000, kept.session, b"wrong password..")
-    again = Connection(server.address, 8000, kept.session, kept.password, kept.last_zxid)
+        Connection(server.address, 30_000, kept.session, b"wrong password..")
+    again = Connection(server.address, 30_000, kept.session, kept.password, kept.last_zxid)
     assert again.session == kept.session
     assert again.call(wire.EXISTS, string("/lost") + b"\0")[1] == 0
 
     def is_lost():
         return again.call(wire.EXISTS, string("/lost") + b"\0")[1] == -101
 
-    assert eventually(is_lost, 15)
+    assert eventually(is_lost)
     assert again.call(wire.EXISTS, string("/kept") + b"\0")[1] == 0
     again.close_session()
     assert server.stop() == 0
 
 
 def size_of(directory):
-    return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(directory) for name in names)
+    try:
+        return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(directory) for name in names)
+    except FileNotFoundError:  # one was replaced between two looks
+        return float("inf")
 
 
 @pytest.mark.skipif(zk_server.IS_REFERENCE, reason="ZooKeeper's log grows until it is purged")

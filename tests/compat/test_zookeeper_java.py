@@ -10,7 +10,7 @@ import pytest
 import zk_server
 from java_tools import INSTALLED, Tools, missing
 from kazoo.client import KazooClient
-from node import eventually
+from node import eventually, free_ports
 
 SOURCES = pathlib.Path(__file__).parent / "java-zookeeper"
 RECIPES = sorted(re.findall(r"void (recipe\w+)\(", (SOURCES / "Recipes.java").read_text()))
@@ -42,7 +42,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recipes(server):
     """What became of each recipe; one JVM runs them all."""
-    said, _ = java("Recipes", server.address).communicate(timeout=170)
+    said, _ = java("Recipes", server.address).communicate(timeout=280)
     results = dict(reversed(part.split(None, 1)) for part in re.findall(r"^(?:ok|FAILED) \w+", said, re.M))
     return results, said
 
@@ -78,7 +78,7 @@ class Shell:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(60)
         self.process.stdout.close()
 
 
@@ -143,8 +143,8 @@ def test_shell_quota(shell):
 
 def test_containers_go(server):
     """A container that has had children and has none goes; one that never had any stays."""
-    client = KazooClient(server.address)
-    client.start(20)
+    client = KazooClient(server.address, timeout=30)
+    client.start(60)
     shell = Shell(server.address)
     shell.run("create -c /swept")
     shell.run("create -c /unused")
@@ -153,7 +153,7 @@ def test_containers_go(server):
     time.sleep(1.5)
     assert client.exists("/swept")
     client.delete("/swept/child")
-    assert eventually(lambda: client.exists("/swept") is None and client.exists("/brief") is None, 10)
+    assert eventually(lambda: client.exists("/swept") is None and client.exists("/brief") is None)
     assert client.exists("/unused")
     shell.close()
     client.stop()
@@ -165,7 +165,7 @@ broker.id=7
 listeners=PLAINTEXT://127.0.0.1:{port}
 log.dirs={directory}/logs
 zookeeper.connect={address}/kafka3
-zookeeper.session.timeout.ms=8000
+zookeeper.session.timeout.ms=30000
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=2
 transaction.state.log.replication.factor=1
@@ -179,28 +179,28 @@ def test_kafka_in_zookeeper_mode(server, tmp_path):
     from confluent_kafka import Consumer, Producer
     from confluent_kafka.admin import AdminClient, NewTopic
 
-    port = zk_server.free_port()
+    (port,) = free_ports(1)
     properties = tmp_path / "server.properties"
     properties.write_text(KAFKA.format(port=port, directory=tmp_path, address=server.address))
     log = open(tmp_path / "kafka.log", "w")
     broker = java("kafka.Kafka", str(properties), stderr=log, level="info")
-    client = KazooClient(server.address)
-    client.start(20)
+    client = KazooClient(server.address, timeout=30)
+    client.start(60)
     try:
         bootstrap = {"bootstrap.servers": f"127.0.0.1:{port}"}
-        assert eventually(lambda: client.exists("/kafka3/controller") and client.exists("/kafka3/brokers/ids/7"), 60)
+        assert eventually(lambda: client.exists("/kafka3/controller") and client.exists("/kafka3/brokers/ids/7"), 120)
         assert eventually(lambda: "[KafkaServer id=7] started" in (tmp_path / "kafka.log").read_text(), 60)
         admin = AdminClient(bootstrap)
-        assert eventually(lambda: 7 in admin.list_topics(timeout=10).brokers, 20)
-        admin.create_topics([NewTopic("inside", 3, 1, config={"retention.ms": "1000000"})])["inside"].result(30)
+        assert eventually(lambda: 7 in admin.list_topics(timeout=60).brokers)
+        admin.create_topics([NewTopic("inside", 3, 1, config={"retention.ms": "1000000"})])["inside"].result(60)
         producer = Producer(bootstrap)
         for number in range(300):
             producer.produce("inside", str(number).encode(), str(number % 7).encode())
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
         consumer = Consumer({**bootstrap, "group.id": "g", "auto.offset.reset": "earliest"})
         consumer.subscribe(["inside"])
         seen = set()
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while len(seen) < 300 and time.monotonic() < deadline:
             message = consumer.poll(1)
             if message and not message.error():
@@ -210,11 +210,11 @@ def test_kafka_in_zookeeper_mode(server, tmp_path):
         state = json.loads(client.get("/kafka3/brokers/topics/inside/partitions/0/state")[0])
         assert state["leader"] == 7 and state["isr"] == [7]
         assert json.loads(client.get("/kafka3/config/topics/inside")[0])["config"] == {"retention.ms": "1000000"}
-        admin.delete_topics(["inside"])["inside"].result(30)
-        assert eventually(lambda: client.exists("/kafka3/brokers/topics/inside") is None, 20)
+        admin.delete_topics(["inside"])["inside"].result(60)
+        assert eventually(lambda: client.exists("/kafka3/brokers/topics/inside") is None)
     finally:
         broker.terminate()
-        broker.wait(40)
+        broker.wait(90)
         client.stop()
         client.close()
         log.close()
@@ -251,10 +251,11 @@ def test_old_tools_create_topics(server, old_tools, shell):
 
     def partitions():
         # Asking for one topic by its name would create it.
-        topic = admin.list_topics(timeout=10).topics.get("example_topic")
+        topic = admin.list_topics(timeout=60).topics.get("example_topic")
         return len(topic.partitions) if topic else 0
 
     assert eventually(lambda: partitions() == 3)
+    assert eventually(lambda: json.loads(shell.run("get /brokers/topics/example_topic")[-1])["version"] == 3)
     data = json.loads(shell.run("get /brokers/topics/example_topic")[-1])
     assert data["partitions"] == {"0": [1], "1": [1], "2": [1]} and data["version"] == 3
     assert len(data["topic_id"]) == 22 and data["adding_replicas"] == {} == data["removing_replicas"]
@@ -264,13 +265,13 @@ def test_old_tools_create_topics(server, old_tools, shell):
     assert len(re.findall(r"Leader: 1\s+Replicas: 1\s+Isr: 1", described)) == 3
     producer = Producer({"bootstrap.servers": server.kafka})
     producer.produce("example_topic", b"written")
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     topics_by_tree(old_tools, server, "--alter", "--topic", "example_topic", "--partitions", 5)
     assert eventually(lambda: partitions() == 5)
     consumer = Consumer({"bootstrap.servers": server.kafka, "group.id": "old", "auto.offset.reset": "earliest"})
     consumer.subscribe(["example_topic"])
     message = None
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while message is None and time.monotonic() < deadline:
         message = consumer.poll(1)
     assert message.value() == b"written"
@@ -294,7 +295,7 @@ def test_old_tools_configure_live(server, old_tools):
 
     def described(key):
         resource = ConfigResource(ConfigResource.Type.TOPIC, "tuned")
-        return admin.describe_configs([resource])[resource].result(10)[key].value
+        return admin.describe_configs([resource])[resource].result(60)[key].value
 
     assert eventually(lambda: described("retention.ms") == "4200000")
     assert described("segment.bytes") == "1048576"

@@ -38,8 +38,8 @@ def connect(server):
     made = []
 
     def make(**arguments):
-        client = KazooClient(server.address, timeout=8, **arguments)
-        client.start(20)
+        client = KazooClient(server.address, timeout=30, **arguments)
+        client.start(60)
         made.append(client)
         return client
 
@@ -63,7 +63,7 @@ def in_threads(*functions):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
         assert not thread.is_alive()
     if failures:
         raise failures[0]
@@ -99,7 +99,7 @@ def test_chroot(connect):
     root = connect()
     root.ensure_path("/chroots/one")
     inside = KazooClient(f"{root.hosts[0][0]}:{root.hosts[0][1]}/chroots/one")
-    inside.start(20)
+    inside.start(60)
     try:
         inside.create("/a", b"in")
         assert root.get("/chroots/one/a")[0] == b"in"
@@ -117,20 +117,20 @@ def test_ephemerals_go_with_the_session(connect):
     gone = threading.Event()
     assert other.exists("/mine", watch=lambda event: gone.set())
     owner.stop()
-    assert gone.wait(5) and other.exists("/mine") is None
+    assert gone.wait(60) and other.exists("/mine") is None
 
 
 def test_expiry(server, connect):
     """A client that falls silent loses its session and its ephemerals, not before its timeout."""
     other = connect()
     silent = Connection(server.address, timeout_ms=4000)
+    began = time.monotonic()
     body = string("/silent") + buffer(b"") + acls(OPEN_ACL) + i32(EPHEMERAL)
     assert silent.call(CREATE, body)[1] == 0
     assert silent.timeout_ms == 4000
-    began = time.monotonic()
     assert other.exists("/silent")
-    assert eventually(lambda: other.exists("/silent") is None, 20)
-    assert 3.9 <= time.monotonic() - began < 10
+    assert eventually(lambda: other.exists("/silent") is None)
+    assert 3.9 <= time.monotonic() - began < 40
     with pytest.raises(Closed):
         silent.ping()
     with pytest.raises(SessionExpired):
@@ -147,7 +147,7 @@ def test_reconnect_keeps_the_session(connect):
     seen = []
     client.DataWatch("/watched", lambda data, stat: seen.append(data))
     client._connection._socket.shutdown(2)
-    assert eventually(lambda: KazooState.CONNECTED in states, 15) and KazooState.LOST not in states
+    assert eventually(lambda: KazooState.CONNECTED in states) and KazooState.LOST not in states
     assert client.client_id[0] == session and client.exists("/kept").owner_session_id == session
     other.create("/watched", b"new")
     assert eventually(lambda: seen and seen[-1] == b"new")
@@ -205,11 +205,11 @@ def test_lock_is_freed_by_a_dying_client(connect):
     assert first.Lock("/lock-dying", "first").acquire()
     waiter = second.Lock("/lock-dying", "second")
     got = threading.Event()
-    thread = threading.Thread(target=lambda: waiter.acquire(timeout=20) and got.set())
+    thread = threading.Thread(target=lambda: waiter.acquire(timeout=60) and got.set())
     thread.start()
     assert not got.wait(0.3)
     first.stop()
-    assert got.wait(5)
+    assert got.wait(60)
     thread.join()
     waiter.release()
 
@@ -218,13 +218,13 @@ def test_read_write_lock(connect):
     """Readers share, a writer excludes."""
     one, two, three = connect(), connect(), connect()
     read_one, read_two = one.ReadLock("/rw"), two.ReadLock("/rw")
-    assert read_one.acquire() and read_two.acquire(timeout=5)
+    assert read_one.acquire() and read_two.acquire(timeout=60)
     write = three.WriteLock("/rw")
     with pytest.raises(LockTimeout):
         write.acquire(timeout=0.3)
     read_one.release()
     read_two.release()
-    assert write.acquire(timeout=5)
+    assert write.acquire(timeout=60)
     with pytest.raises(LockTimeout):
         one.ReadLock("/rw").acquire(timeout=0.3)
     write.release()
@@ -239,7 +239,7 @@ def test_semaphore(connect):
         semaphores[2].acquire(timeout=0.3)
     assert len(semaphores[0].lease_holders()) == 2
     semaphores[0].release()
-    assert semaphores[2].acquire(timeout=5)
+    assert semaphores[2].acquire(timeout=60)
     semaphores[1].release()
     semaphores[2].release()
 
@@ -252,7 +252,7 @@ def test_election(connect):
     def lead(name):
         led.append(name)
         if name == "first":
-            may_end.wait(10)
+            may_end.wait(120)
 
     threads = []
     for client, name in ((first, "first"), (second, "second")):
@@ -264,7 +264,7 @@ def test_election(connect):
     assert led == ["first"]
     may_end.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert led == ["first", "second"]
 
 
@@ -275,7 +275,7 @@ def test_barrier(connect):
     barrier.create()
     assert two.Barrier("/barrier").wait(0.2) is False
     threading.Timer(0.2, barrier.remove).start()
-    assert two.Barrier("/barrier").wait(10)
+    assert two.Barrier("/barrier").wait(60)
 
 
 def test_double_barrier(connect):
@@ -313,7 +313,7 @@ def test_queue(connect):
     def take(client):
         mine = client.LockingQueue("/locking-queue")
         for _ in range(2):
-            taken.append(mine.get(10))
+            taken.append(mine.get(60))
             assert mine.consume()
 
     in_threads(lambda: take(one), lambda: take(two))
@@ -363,10 +363,10 @@ def test_watchers(connect):
         two.create(f"/watches/{number}")
     assert eventually(lambda: data[-1] == b"5" and children[-1] == ["0", "1", "2", "3", "4"])
     patient = PatientChildrenWatch(one, "/watches", 0.3).start()
-    names, changed = patient.get(timeout=5)
+    names, changed = patient.get(timeout=60)
     assert sorted(names) == ["0", "1", "2", "3", "4"]
     two.delete("/watches", recursive=True)
-    assert changed.get(timeout=5) is not None
+    assert changed.get(timeout=60) is not None
     assert eventually(lambda: data[-1] is None)
 
 
@@ -409,7 +409,7 @@ def test_partitioner(connect):
     everything = set(range(6))
 
     def settle(partitioner, size):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if partitioner.state == PartitionState.RELEASE:
                 partitioner.release_set()
@@ -452,10 +452,10 @@ def test_many_watches_in_flight(connect):
     one, two = connect(), connect()
     one.ensure_path("/many")
     made = [one.create_async(f"/many/{number:04}", str(number).encode()) for number in range(1000)]
-    assert [handle.get(30) for handle in made] == [f"/many/{number:04}" for number in range(1000)]
+    assert [handle.get(60) for handle in made] == [f"/many/{number:04}" for number in range(1000)]
     fired = []
     reads = [one.get_async(f"/many/{number:04}", watch=fired.append) for number in range(1000)]
-    assert [handle.get(30)[0] for handle in reads] == [str(number).encode() for number in range(1000)]
+    assert [handle.get(60)[0] for handle in reads] == [str(number).encode() for number in range(1000)]
     changes = [two.set_async(f"/many/{number:04}", b"") for number in range(1000)]
-    assert all(handle.get(30).version == 1 for handle in changes)
-    assert eventually(lambda: len(fired) == 1000, 20)
+    assert all(handle.get(60).version == 1 for handle in changes)
+    assert eventually(lambda: len(fired) == 1000)

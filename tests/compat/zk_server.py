@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from node import Node
+from node import Node, free_ports
 
 IS_REFERENCE = os.environ.get("TERN_ZOOKEEPER_JUDGE") == "debian"
 JARS = (
@@ -25,13 +25,7 @@ def is_installed():
     return os.path.exists("/usr/share/java/zookeeper.jar")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def word(address, command, seconds=5):
+def word(address, command, seconds=60):
     """The answer to a four-letter word."""
     host, port = address.rsplit(":", 1)
     answer = b""
@@ -49,7 +43,7 @@ class Reference:
 
     def __init__(self, directory, *settings):
         self.directory, self.settings = str(directory), settings
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.admin = free_ports(2)
         self.address = f"127.0.0.1:{self.port}"
         self.http = f"127.0.0.1:{self.admin}"
         keys = {
@@ -78,7 +72,7 @@ class Reference:
             self.process = subprocess.Popen(
                 ["java", "-Xmx512m", *flags, "-cp", ":".join(jars), main, f"{self.directory}/zoo.cfg"], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             try:
                 if "Mode:" in word(self.address, "srvr"):
@@ -90,11 +84,11 @@ class Reference:
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
         return 0
 
 

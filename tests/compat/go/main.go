@@ -29,7 +29,7 @@ var steps = map[string]func(context.Context, string){
 
 func main() {
 	bootstrap, step := os.Args[1], os.Args[2]
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 150*time.Second)
 	defer cancel()
 	run, found := steps[step]
 	check(found, "a step of that name")
