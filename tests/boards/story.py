@@ -53,6 +53,12 @@ class Story:
         except json.JSONDecodeError:
             return {}
 
+    def page(self, board):
+        """The status page of a board, asked for until it comes."""
+        found = []
+        eventually(lambda: found.append(self.status(board)) or found[-1], 120, f"{board.name} shows its status")
+        return found[-1]
+
     def is_healthy(self, boards=None):
         boards = boards or self.boards
         pages = [self.status(board) for board in boards]
@@ -150,7 +156,7 @@ def reboot(story):
 
 def power_cut(story, count):
     """The board that leads most is cut from power while messages come in through the others."""
-    led = {board: story.status(board)["partitions"]["led"] for board in story.boards}
+    led = {board: story.page(board)["partitions"]["led"] for board in story.boards}
     victim = max(led, key=led.get)
     others = [board for board in story.boards if board is not victim]
     refused = 0
@@ -201,7 +207,7 @@ def reload(story):
 def within_memory(story):
     peaks = []
     for board in story.boards:
-        memory = story.status(board)["memory"]
+        memory = story.page(board)["memory"]
         assert memory["budget_bytes"] == BUDGET_BYTES, memory["budget_bytes"]
         resident = int(board.shell("awk '/^VmHWM:/ { print $2 }' /proc/$(systemctl show -p MainPID --value tern)/status")) * 1024
         assert memory["allocated_peak_bytes"] <= BUDGET_BYTES and resident <= BUDGET_BYTES, (memory, resident)
@@ -222,10 +228,15 @@ def journal_clean(story):
 
 def idle(story):
     """A quiet ensemble writes nothing to its cards."""
-    before = [story.status(board)["disk"]["syncs"] for board in story.boards]
-    time.sleep(30)
-    after = [story.status(board)["disk"]["syncs"] for board in story.boards]
-    story.holds(f"idle for 30 s: {[b - a for a, b in zip(before, after)]} syncs")
+    syncs = lambda: [story.page(board)["disk"]["syncs"] for board in story.boards]  # noqa: E731
+
+    def is_quiet():
+        before = syncs()
+        time.sleep(30)
+        return syncs() == before
+
+    eventually(is_quiet, 150, "half a minute without a sync on any board")
+    story.holds("idle for 30 s: no sync on any board")
 
 
 def clock_weeks_back(story):

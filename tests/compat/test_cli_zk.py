@@ -120,11 +120,11 @@ def test_watch_over_a_restart(own_node):
         zk(node, "set", "/w", "2")
         zk(node, "create", "/w/child", "3")
         told = ""
-        # A change that happens while it looks at what it has missed may be told twice.
         while "changed /w = 2" not in told or "/w/child" not in told:
             line = watcher.stdout.readline()
             assert line, (told, watcher.stderr.read())
             told += line
+        assert (told.count("changed /w = 2"), told.count("created /w/child")) == (1, 1), told
         watcher.send_signal(signal.SIGINT)
         watcher.communicate(timeout=60)
         assert eventually(lambda: not is_watched())

@@ -317,6 +317,11 @@ impl Client {
         Ok(())
     }
 
+    /// Whether this came and was not taken yet.
+    pub(super) fn awaits(&self, event: &Event) -> bool {
+        self.events.contains(event)
+    }
+
     /// No longer sets a watch again.
     pub(super) fn forget(&mut self, watching: Watching, path: &str) {
         self.watches.remove(&(watching, path.to_owned()));

@@ -79,6 +79,8 @@ fn missed(client: &mut Client, wanted: &Wanted<'_>, seen: i64, existed: bool) ->
     if events.is_empty() && existed && client.exists(wanted.path, false)?.is_none() {
         events.push(Event { kind: Some(EventType::Deleted), path: wanted.path.to_owned() });
     }
+    // The watch was there again before the znodes were looked at: what came in between it tells itself.
+    events.retain(|event| !client.awaits(event));
     Ok(events)
 }
 
