@@ -186,12 +186,13 @@ def test_kafka_python(own_node):
     assert eventually(lambda: one.partitions == two.partitions == 2)
     assert eventually(lambda: len(set(one.values + two.values)) == 80)
 
+    admin = AdminClient({"bootstrap.servers": own_node.kafka})
+
     def all_is_committed():
         # One of them may have read everything before the other came, who then begins anew.
         one.ask("commit")
         two.ask("commit")
-        asked = [ConsumerGroupTopicPartitions("kp")]
-        offsets = AdminClient({"bootstrap.servers": own_node.kafka}).list_consumer_group_offsets(asked)["kp"].result(60)
+        offsets = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("kp")])["kp"].result(60)
         return sorted((at.partition, at.offset) for at in offsets.topic_partitions) == [(0, 20), (1, 20), (2, 20), (3, 20)]
 
     assert eventually(all_is_committed)
