@@ -21,7 +21,6 @@ mod diagnostics;
 mod duties;
 mod ensemble;
 mod feature_level;
-mod forwarding;
 mod groups;
 mod lifecycle;
 mod peers;

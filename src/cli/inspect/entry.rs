@@ -1,6 +1,6 @@
 //! Entries of the quorum's log, and the transactions of the coordinator in them.
 //!
-//! An entry's data is what `engine/metadata.rs` proposes: a version, the proposer's wall clock, a transaction.
+//! An entry's data is what `engine/metadata` proposes: a version, the proposer's wall clock, a transaction.
 
 use crate::cli::moment;
 use crate::coordinator::{Body, By, Op, Txn};
