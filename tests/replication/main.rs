@@ -7,6 +7,8 @@
 #[allow(dead_code)] // each test binary uses its part
 mod disk;
 
+mod checks;
+mod clients;
 mod controller;
 mod cut;
 mod directed;

@@ -5,8 +5,9 @@ use tern::broker::replication::Message;
 use tern::record::{Batches, open};
 use tern::types::Offset;
 
+use super::checks::records;
 use super::controller::TOPIC;
-use super::world::{NODES, PARTITIONS, World, key, records};
+use super::world::{NODES, PARTITIONS, World, key};
 
 /// Those of one board, in one life of it.
 pub struct Subscribers {

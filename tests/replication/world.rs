@@ -1,21 +1,19 @@
-//! Brokers, their disks, the links between them and their clients, driven one small step at a time; checks what must
-//! hold on the way.
+//! Brokers, their disks and the links between them, driven one small step at a time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tern::broker::replication::{ReplicationConfig, WishAnswer};
-use tern::broker::{Acks, Answer, Broker, BrokerLimits, Door, PartitionKey, ReadError, Waiter};
+use tern::broker::{Broker, BrokerLimits, Door, PartitionKey, Waiter};
 use tern::config::{Config, MemoryConfig};
 use tern::coordinator::{PartitionState, features};
 use tern::effect::{DiskOp, Effect, Effects, Lane};
 use tern::log::{Logs, LogsConfig, job};
 use tern::memory::{Account, Grant};
-use tern::record::{BatchBuilder, Batches, NewRecord, open};
 use tern::types::{
-    ConnId, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Rng, Slot, Ticket,
-    Timestamp, TopicId, crc32c,
+    ConnId, Instant, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Rng, Slot, Ticket, Timestamp,
+    TopicId, crc32c,
 };
 
 use super::controller::{Controller, TOPIC, home};
@@ -48,12 +46,12 @@ pub struct Node {
     pub seen: usize,
     /// Reaches the controller.
     is_connected: bool,
-    produced: BTreeMap<u32, Produced>,
+    pub produced: BTreeMap<u32, Produced>,
     pub reads: BTreeMap<u32, (usize, Offset)>,
     /// What was published by this node's clients and is not answered.
-    published: BTreeMap<u32, Produced>,
+    pub published: BTreeMap<u32, Produced>,
     /// A publisher for each partition; a new one in each life.
-    publishers: [u64; PARTITIONS],
+    pub publishers: [u64; PARTITIONS],
     pub subscribers: Subscribers,
 }
 
@@ -143,7 +141,7 @@ impl World {
         }
     }
 
-    fn at(&self) -> Now {
+    pub fn at(&self) -> Now {
         Now { mono: Instant(self.now), wall: Timestamp(1_800_000_000_000 + self.now as i64 / 1000) }
     }
 
@@ -252,127 +250,6 @@ impl World {
         }
         for (waiter, answer) in answers {
             self.answered(which, waiter.slot.0, answer);
-        }
-    }
-
-    fn answered(&mut self, which: usize, slot: u32, answer: Answer) {
-        match answer {
-            Answer::Appended(result) => {
-                if let Some(published) = self.nodes[which].published.remove(&slot) {
-                    // Nothing here makes a leader refuse for good: whoever publishes waits, or its board dies.
-                    result.expect("a publication is never refused");
-                    return self.publications.push(published);
-                }
-                let Some((partition, value)) = self.nodes[which].produced.remove(&slot) else { return };
-                if let Ok(at) = result {
-                    let place = (partition, at.base_offset);
-                    let before = self.acknowledged.insert(place, value.clone());
-                    assert!(before.is_none_or(|before| before == value), "{place:?} was acknowledged twice");
-                    self.check_copies(place);
-                    self.saw(place, value);
-                }
-            }
-            Answer::Tail { partition, batches, .. } => self.told(which, partition.0 as usize, &batches),
-            Answer::Read { result, .. } => {
-                let Some((partition, from)) = self.nodes[which].reads.remove(&slot) else { return };
-                match result {
-                    Ok(data) => {
-                        let last = records(&data.bytes).last().map(|(offset, _)| offset.plus(1));
-                        if let Some(next) = last {
-                            self.sweeps.insert((which, partition), next);
-                        }
-                        self.read(partition, from, &data.bytes, data.high_watermark);
-                    }
-                    Err(ReadError::Damaged(sentence)) => {
-                        assert!(self.rots > 0 && which == self.rots_at, "{sentence}");
-                        self.damages += 1;
-                    }
-                    Err(_) => {}
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What is acknowledged now is on every board that the tree, whoever knows of that already, has in sync.
-    fn check_copies(&self, (partition, offset): (usize, Offset)) {
-        let state = &self.controller.now.topics[TOPIC].partitions[partition];
-        let is_sound = |node: &&Node| node.id != self.controller.rots && Some(node.id) != self.controller.wiped;
-        for node in self.nodes.iter().filter(|node| state.isr.contains(&node.id)).filter(is_sound) {
-            let Some(broker) = node.broker.as_ref().filter(|broker| broker.is_ready()) else { continue };
-            let end = key(broker, partition).and_then(|key| broker.view(key)).map(|view| view.log_end_offset);
-            assert!(end.is_none_or(|end| end > offset), "board {} lacks {offset} of {partition}: {state:?}", node.id);
-        }
-    }
-
-    /// A record that a client knows to lie somewhere lies there for ever.
-    fn saw(&mut self, place: (usize, Offset), value: Vec<u8>) {
-        let known = self.seen.entry(place).or_insert_with(|| value.clone());
-        assert_eq!(*known, value, "{place:?} has changed");
-    }
-
-    fn read(&mut self, partition: usize, from: Offset, bytes: &Bytes, high_watermark: Offset) {
-        for (offset, value) in records(bytes) {
-            assert!(offset < high_watermark);
-            if offset >= from {
-                self.saw((partition, offset), value);
-            }
-        }
-    }
-
-    pub fn produce(&mut self, which: usize) {
-        let partition = self.rng.below(PARTITIONS as u64) as usize;
-        let slot = self.next_slot;
-        self.next_slot += 1;
-        let value = format!("{slot} {}", "x".repeat(self.rng.below(300) as usize)).into_bytes();
-        let mut builder = BatchBuilder::new(1 << 20);
-        let wall = self.at().wall;
-        builder.push(&NewRecord { timestamp: wall, key: None, value: Some(&value), headers: &[] }).unwrap();
-        let batch = builder.seal(Offset(0), LeaderEpoch(0));
-        let acks = if self.rng.one_in(8) { Acks::Leader } else { Acks::All };
-        let waiter = (acks == Acks::All).then_some(waiter(slot));
-        let appended = self.with(which, |broker, now, _| {
-            let key = key(broker, partition)?;
-            broker.append(now, key, batch, Grant::none(), acks, waiter).ok()
-        });
-        if let (Some(Some(_)), true) = (appended, waiter.is_some()) {
-            self.nodes[which].produced.insert(slot, (partition, value));
-        }
-    }
-
-    /// A client of the board, which knows no leaders, publishes the next number of its series.
-    fn publish(&mut self, which: usize) {
-        let partition = self.rng.below(PARTITIONS as u64) as usize;
-        let slot = self.next_slot;
-        self.next_slot += 1;
-        let value = format!("published {} {slot}", self.nodes[which].publishers[partition]).into_bytes();
-        let topic = self.controller.now.topics[TOPIC].clone();
-        let wall = self.at().wall;
-        let taken = self.with(which, |broker, now, _| {
-            let key = broker.publish_key(&topic, PartitionIndex(partition as i32))?;
-            let record = NewRecord { timestamp: wall, key: None, value: Some(&value), headers: &[] };
-            broker.append_record(now, key, record, Some(waiter(slot))).ok()
-        });
-        if let Some(Some(_)) = taken {
-            self.nodes[which].published.insert(slot, (partition, value));
-        }
-    }
-
-    fn consume(&mut self, which: usize) {
-        let partition = self.rng.below(PARTITIONS as u64) as usize;
-        let slot = self.next_slot;
-        self.next_slot += 1;
-        let chance = self.rng.next();
-        let asked = self.with(which, |broker, _, fx| {
-            let key = key(broker, partition)?;
-            let view = broker.view(key)?;
-            let span = (view.high_watermark.0 - view.log_start_offset.0).max(0) as u64;
-            let from = view.log_start_offset.plus((chance % (span + 1)) as i64);
-            broker.read(key, from, 4096, waiter(slot), fx).ok()?;
-            Some(from)
-        });
-        if let Some(Some(from)) = asked {
-            self.nodes[which].reads.insert(slot, (partition, from));
         }
     }
 
@@ -613,80 +490,6 @@ impl World {
             self.pass_time(5_000);
         }
     }
-
-    /// All replicas are in sync and the same, and everything that was acknowledged is there.
-    pub fn check(&mut self) {
-        for partition in 0..PARTITIONS {
-            let state = self.controller.now.topics[TOPIC].partitions[partition].clone();
-            assert_eq!(state.isr.len(), self.copies, "partition {partition}: {state:?}");
-            let holders: Vec<usize> = state.isr.iter().map(|node| node.0 as usize - 1).collect();
-            let leader = state.leader.expect("somebody leads");
-            let views: Vec<_> = holders
-                .iter()
-                .map(|&which| {
-                    let broker = self.nodes[which].broker.as_ref().unwrap();
-                    broker.view(key(broker, partition).unwrap()).unwrap()
-                })
-                .collect();
-            let led = &views[state.isr.iter().position(|node| *node == leader).unwrap()];
-            assert_eq!(led.high_watermark, led.log_end_offset, "partition {partition} is not acknowledged to its end");
-            for view in &views {
-                assert_eq!(view.log_end_offset, led.log_end_offset, "partition {partition}");
-                assert_eq!(view.high_watermark, led.high_watermark, "partition {partition}");
-            }
-            for node in &self.nodes {
-                let told = node.subscribers.from[partition];
-                assert_eq!(told, led.high_watermark, "subscribers of {} are not told all", node.id);
-            }
-            let contents: Vec<Vec<u8>> = holders.iter().map(|&which| self.content(which, partition)).collect();
-            assert!(contents.iter().all(|content| *content == contents[0]), "replicas of {partition} differ");
-            let records: BTreeMap<Offset, Vec<u8>> = records(&contents[0]).into_iter().collect();
-            self.check_publishers(partition, records.values());
-            for ((_, offset), value) in self.seen.iter().filter(|((of, _), _)| *of == partition) {
-                assert_eq!(records.get(offset), Some(value), "partition {partition} offset {offset} is lost");
-            }
-        }
-    }
-
-    /// What was published is there once, and in the order of each publisher.
-    fn check_publishers<'a>(&self, partition: usize, values: impl Iterator<Item = &'a Vec<u8>>) {
-        let mut last: BTreeMap<u64, u32> = BTreeMap::new();
-        let mut found = BTreeSet::new();
-        for value in values {
-            let text = std::str::from_utf8(value).unwrap();
-            let Some((publisher, number)) = text.strip_prefix("published ").and_then(|rest| rest.split_once(' '))
-            else {
-                continue;
-            };
-            let before = last.insert(publisher.parse().unwrap(), number.parse().unwrap());
-            assert!(before.is_none_or(|before| before < number.parse().unwrap()), "partition {partition}: {text}");
-            found.insert(value.clone());
-        }
-        for (_, value) in self.publications.iter().filter(|(of, _)| *of == partition) {
-            assert!(found.contains(value), "partition {partition}: {:?} is lost", String::from_utf8_lossy(value));
-        }
-        for node in &self.nodes {
-            assert!(node.published.is_empty(), "partition {partition}: a publisher still waits");
-        }
-    }
-
-    /// The batches of a partition as they lie on a disk.
-    pub fn content(&self, which: usize, partition: usize) -> Vec<u8> {
-        use tern::effect::Root;
-        use tern::log::storage::{FileName, FilePath};
-        let dir = format!("{TOPIC}-{partition}");
-        let disk = &self.nodes[which].disk;
-        let mut segments: Vec<String> = disk.names(Root::Topics, &dir);
-        segments.retain(|name| name.ends_with(".log"));
-        segments.sort();
-        let mut content = Vec::new();
-        for name in &segments {
-            let base = Offset(name.trim_end_matches(".log").parse().unwrap());
-            let path = FilePath { root: Root::Topics, dir: Some(&dir), name: FileName::Log(base) };
-            content.extend(disk.content(path).unwrap());
-        }
-        content
-    }
 }
 
 pub fn waiter(slot: u32) -> Waiter {
@@ -695,18 +498,4 @@ pub fn waiter(slot: u32) -> Waiter {
 
 pub fn key(broker: &Broker, partition: usize) -> Option<PartitionKey> {
     broker.partition(TOPIC, PartitionIndex(partition as i32))
-}
-
-/// Offsets and values of all records in whole batches.
-pub fn records(bytes: &[u8]) -> Vec<(Offset, Vec<u8>)> {
-    let mut all = Vec::new();
-    let mut scratch = Vec::new();
-    for batch in Batches::new(bytes) {
-        let batch = batch.expect("whole batches");
-        for record in open(&batch, &mut scratch, 1 << 20).unwrap() {
-            let record = record.unwrap();
-            all.push((record.offset, record.value.unwrap_or_default().to_vec()));
-        }
-    }
-    all
 }
