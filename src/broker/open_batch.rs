@@ -45,9 +45,9 @@ impl OpenBatch {
         self.builder.is_empty()
     }
 
-    /// Takes a record and says its offset, or changes nothing.
+    /// Takes a record and says its offset, or changes nothing. `left` bytes of the account stay for others.
     #[inline]
-    pub fn push(&mut self, record: &NewRecord<'_>, account: &Account) -> Result<Offset, NotTaken> {
+    pub fn push(&mut self, record: &NewRecord<'_>, account: &Account, left: usize) -> Result<Offset, NotTaken> {
         let bytes = self.builder.encoded_bytes().max(HEADER_BYTES) + BatchBuilder::record_bytes_max(record);
         if bytes > OPEN_BATCH_BYTES_MAX && !self.is_empty() {
             return Err(NotTaken::Full);
@@ -55,7 +55,7 @@ impl OpenBatch {
         if bytes > self.grant.bytes() {
             // The builder grows by doubling what it holds, at least to what it needs.
             let wanted = bytes.max(2 * self.builder.allocated_bytes()).max(FIRST_GRANT_BYTES);
-            let more = account.take(wanted - self.grant.bytes()).ok_or(NotTaken::NoMemory)?;
+            let more = account.take_leaving(wanted - self.grant.bytes(), left).ok_or(NotTaken::NoMemory)?;
             self.grant.join(more);
         }
         match self.builder.push(record) {
@@ -103,12 +103,12 @@ mod tests {
         let account = Account::new(1 << 20);
         let mut batch = OpenBatch::new(Offset(100), 1 << 20);
         let mut expected = 100;
-        while let Ok(offset) = batch.push(&record(&[7; 1000]), &account) {
+        while let Ok(offset) = batch.push(&record(&[7; 1000]), &account, 0) {
             assert_eq!(offset, Offset(expected));
             assert!(batch.builder.allocated_bytes() <= account.used_bytes());
             expected += 1;
         }
-        assert_eq!(batch.push(&record(&[7; 1000]), &account), Err(NotTaken::Full));
+        assert_eq!(batch.push(&record(&[7; 1000]), &account, 0), Err(NotTaken::Full));
         let (bytes, grant) = batch.seal(LeaderEpoch(3));
         assert!(bytes.len() <= OPEN_BATCH_BYTES_MAX && bytes.len() > OPEN_BATCH_BYTES_MAX - 2000);
         let view = BatchView::parse(&bytes).unwrap();
@@ -122,11 +122,11 @@ mod tests {
     fn large_records() {
         let account = Account::new(1 << 20);
         let mut batch = OpenBatch::new(Offset(0), 600_000);
-        assert_eq!(batch.push(&record(&vec![1; 700_000]), &account), Err(NotTaken::TooLarge));
+        assert_eq!(batch.push(&record(&vec![1; 700_000]), &account, 0), Err(NotTaken::TooLarge));
         let mut batch = OpenBatch::new(Offset(0), 600_000);
-        assert_eq!(batch.push(&record(&vec![1; 500_000]), &account), Ok(Offset(0)));
-        assert_eq!(batch.push(&record(&[1; 1]), &account), Err(NotTaken::Full));
+        assert_eq!(batch.push(&record(&vec![1; 500_000]), &account, 0), Ok(Offset(0)));
+        assert_eq!(batch.push(&record(&[1; 1]), &account, 0), Err(NotTaken::Full));
         let poor = Account::new(100);
-        assert_eq!(OpenBatch::new(Offset(0), 600_000).push(&record(&[1; 1]), &poor), Err(NotTaken::NoMemory));
+        assert_eq!(OpenBatch::new(Offset(0), 600_000).push(&record(&[1; 1]), &poor, 0), Err(NotTaken::NoMemory));
     }
 }

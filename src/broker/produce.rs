@@ -208,7 +208,7 @@ impl Broker {
         }
         let logs = &self.logs;
         let open = partition.open_batch.get_or_insert_with(|| OpenBatch::new(logs.marks(log).end, message_bytes_max));
-        open.push(record, &self.ingest).map_err(|not_taken| match not_taken {
+        open.push(record, &self.ingest, 0).map_err(|not_taken| match not_taken {
             NotTaken::Full => Pushed::Full,
             NotTaken::TooLarge => AppendError::TooLarge { limit_bytes: message_bytes_max }.into(),
             NotTaken::NoMemory => AppendError::Busy.into(),

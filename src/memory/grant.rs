@@ -25,9 +25,15 @@ impl Account {
 
     /// Reserves `bytes`, or says no: the caller then waits, evicts or refuses, as its table line states.
     pub fn take(&self, bytes: usize) -> Option<Grant> {
+        self.take_leaving(bytes, 0)
+    }
+
+    /// The same, as long as `left` bytes remain for others.
+    pub fn take_leaving(&self, bytes: usize, left: usize) -> Option<Grant> {
+        let limit = self.0.limit_bytes.saturating_sub(left);
         let mut used = self.0.used_bytes.load(Ordering::Relaxed);
         loop {
-            let after = used.checked_add(bytes).filter(|&after| after <= self.0.limit_bytes)?;
+            let after = used.checked_add(bytes).filter(|&after| after <= limit)?;
             match self.0.used_bytes.compare_exchange_weak(used, after, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
                     self.0.peak_bytes.fetch_max(after, Ordering::Relaxed);

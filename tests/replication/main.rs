@@ -13,6 +13,7 @@ mod controller;
 mod cut;
 mod directed;
 mod doubt;
+mod full;
 mod late_read;
 mod moves;
 mod remote;

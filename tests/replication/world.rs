@@ -350,7 +350,7 @@ impl World {
         self.with(to.0 as usize - 1, |broker, now, fx| broker.peer_messages(now, from, &bytes, Grant::none(), fx));
     }
 
-    fn pass_time(&mut self, micros: u64) {
+    pub fn pass_time(&mut self, micros: u64) {
         self.now += micros;
         self.controller.complete_moves();
         self.controller.expire(Instant(self.now));

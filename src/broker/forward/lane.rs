@@ -26,6 +26,15 @@ pub(super) struct Sealed {
     pub waiters: Vec<Waiter>,
 }
 
+/// How much a record may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// A batch, the largest.
+    pub batch_bytes_max: usize,
+    /// What stays for others.
+    pub left_bytes: usize,
+}
+
 /// What is published to one partition.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -35,6 +44,8 @@ pub(super) struct Lane {
     pub settings: Arc<TopicSettings>,
     pub leader: Option<NodeId>,
     pub epoch: LeaderEpoch,
+    /// The leader takes nothing at present, as it last said.
+    pub is_refused: bool,
     /// It stands in the queue of those with something to do.
     pub is_busy: bool,
     open: Option<(OpenBatch, Vec<Waiter>)>,
@@ -60,6 +71,7 @@ impl Lane {
             settings,
             leader: state.leader,
             epoch: state.leader_epoch,
+            is_refused: false,
             is_busy: false,
             open: None,
             queue: VecDeque::new(),
@@ -75,15 +87,22 @@ impl Lane {
         (self.leader, self.epoch) = (state.leader, state.leader_epoch);
         if is_new {
             self.sent = 0;
+            self.is_refused = false;
         }
         is_new
     }
 
     /// Takes a record into the open batch, or changes nothing.
-    pub fn push(&mut self, record: &NewRecord<'_>, waiter: Option<Waiter>, account: &Account) -> Result<(), NotTaken> {
-        let bytes_max = self.settings.message_bytes_max;
-        let (open, waiters) = self.open.get_or_insert_with(|| (OpenBatch::new(Offset(0), bytes_max), Vec::new()));
-        open.push(record, account)?;
+    pub fn push(
+        &mut self,
+        record: &NewRecord<'_>,
+        waiter: Option<Waiter>,
+        account: &Account,
+        room: Room,
+    ) -> Result<(), NotTaken> {
+        let new = || (OpenBatch::new(Offset(0), room.batch_bytes_max), Vec::new());
+        let (open, waiters) = self.open.get_or_insert_with(new);
+        open.push(record, account, room.left_bytes)?;
         waiters.extend(waiter);
         Ok(())
     }
@@ -122,6 +141,7 @@ impl Lane {
     pub fn acknowledged(&mut self, number: u32) -> Vec<Waiter> {
         let Some(at) = self.queue.iter().position(|sealed| sealed.number == number) else { return Vec::new() };
         self.sent = self.sent.saturating_sub(at + 1);
+        self.is_refused = false;
         self.queue.drain(..=at).flat_map(|sealed| sealed.waiters).collect()
     }
 

@@ -27,9 +27,10 @@ use super::open_batch::NotTaken;
 use super::replication::At;
 use super::{AppendError, BatchFault, Broker, PartitionKey, Waiter};
 use crate::coordinator::Topic;
+use crate::limits::OPEN_BATCH_BYTES_MAX;
 use crate::record::NewRecord;
 use crate::types::{Instant, NodeId, Now, PartitionIndex, ProducerEpoch, ProducerId, Timers, TopicId};
-use lane::Lane;
+use lane::{Lane, Room};
 pub use send::Taken;
 
 /// Batches of a lane that are sent and not answered.
@@ -104,20 +105,20 @@ impl Broker {
             lane.is_busy = true;
             self.forwarding.busy.push_back(key);
         }
-        let message_bytes_max = lane.settings.message_bytes_max;
-        let taken = match lane.push(record, waiter, &self.ingest) {
+        let room = room(lane, self.node, self.ingest.limit_bytes(), |leader| self.replication.links.is_up(leader));
+        let taken = match lane.push(record, waiter, &self.ingest, room) {
             Err(NotTaken::Full) => match self.forwarding.producer {
                 // Without an identity nothing can be closed yet; the publisher offers it again.
                 None => return Err(AppendError::Busy),
                 Some(producer) => {
                     lane.seal(producer);
-                    lane.push(record, waiter, &self.ingest)
+                    lane.push(record, waiter, &self.ingest, room)
                 }
             },
             other => other,
         };
         taken.map_err(|not_taken| match not_taken {
-            NotTaken::TooLarge => AppendError::TooLarge { limit_bytes: message_bytes_max },
+            NotTaken::TooLarge => AppendError::TooLarge { limit_bytes: room.batch_bytes_max },
             NotTaken::Full | NotTaken::NoMemory => AppendError::Busy,
         })?;
         self.waiting += waiter.is_some() as usize;
@@ -193,6 +194,16 @@ impl Broker {
         let waiters: Vec<Waiter> = lane.into_waiters().collect();
         self.answer_published(waiters, &Err(AppendError::UnknownPartition));
     }
+}
+
+/// What a record may take of the memory of all lanes, which is `limit_bytes`. A batch is kept until it is acknowledged, and
+/// where this node leads, the log takes a copy: so much stays free that any batch can be copied, or nothing would ever move
+/// again. A lane that cannot send leaves half of the rest to the others.
+fn room(lane: &Lane, own: NodeId, limit_bytes: usize, is_up: impl Fn(NodeId) -> bool) -> Room {
+    let copy_bytes = (limit_bytes * 3 / 8).max(OPEN_BATCH_BYTES_MAX).min(limit_bytes / 2);
+    let is_sending = !lane.is_refused && lane.leader.is_some_and(|leader| leader == own || is_up(leader));
+    let others = if is_sending { 0 } else { (limit_bytes - copy_bytes) / 2 };
+    Room { batch_bytes_max: lane.settings.message_bytes_max.min(copy_bytes), left_bytes: copy_bytes + others }
 }
 
 /// A copy of a batch for the local log, which takes it for good.

@@ -182,6 +182,7 @@ impl Broker {
     pub(super) fn retry_lane(&mut self, now: Now, key: PartitionKey) {
         if let Some(lane) = self.forwarding.lanes.get_mut(key.local()) {
             lane.rewind();
+            lane.is_refused = true;
         }
         self.pause_lane(now, key, RETRY_MS);
     }
