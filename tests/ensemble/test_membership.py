@@ -110,6 +110,19 @@ def test_reconfig_errors(ensemble):
     client.stop()
 
 
+def test_the_dead_count_for_nobody(ensemble):
+    """With one board just killed, the other follower cannot be removed: what would be left is no quorum."""
+    leader = ensemble.leader()
+    dead, other = ensemble.followers()
+    client = zookeeper(ensemble, leader)
+    before, _ = client.get("/zookeeper/config")
+    ensemble.members[dead].kill()
+    with pytest.raises(NewConfigNoQuorumError):
+        client.reconfig(joining=None, leaving=str(other), new_members=None)
+    assert client.get("/zookeeper/config")[0] == before
+    client.stop()
+
+
 def test_who_may_reconfig(tmp_path):
     """`reconfigEnabled=false` refuses everybody; with a superuser nobody else may write the members."""
     digest = make_digest_acl_credential("super", "secret")

@@ -115,11 +115,17 @@ impl Metadata {
             });
             *verdict = match voters {
                 _ if self.quorum.is_changing(now) => Verdict::InProgress,
-                Ok(voters) if !self.quorum.has_majority_of(now, &voters) => Verdict::NoQuorum,
+                Ok(voters) if !self.has_majority_of(now, &voters) => Verdict::NoQuorum,
                 Ok(_) | Err(_) => Verdict::Accepted, // what is wrong with the wish, all members find when they apply it
             };
         }
         txn
+    }
+
+    /// Whether these would be a quorum now: whose link is gone counts no more, however lately it was heard.
+    fn has_majority_of(&self, now: Now, voters: &[NodeId]) -> bool {
+        let is_reached = |node: &&NodeId| **node == self.node || self.reachable.contains(node);
+        voters.iter().filter(is_reached).count() > voters.len() / 2 && self.quorum.has_majority_of(now, voters)
     }
 
     pub(super) fn give_up(&mut self, tokens: Vec<u64>) {
