@@ -10,8 +10,9 @@
 //!
 //! Invariants: a lane's batches are numbered without gaps and leave it in that order; at most `IN_FLIGHT_MAX` are sent and
 //! not answered, as many as a leader remembers of a producer; a batch keeps its bytes until it is answered; all of them
-//! are granted; a leader that sends a batch back takes none that follows it before it has come again, because it takes
-//! whatever a producer begins with that it does not know. Called by `engine`, for doors whose clients have no idea of leaders (MQTT).
+//! are granted, and what publishers may take of the memory leaves room to append any of them here; a leader that sends a batch
+//! back takes none that follows it before it has come again, because it takes whatever a producer begins with that it does
+//! not know. Called by `engine`, for doors whose clients have no idea of leaders (MQTT).
 
 mod answer;
 mod lane;
