@@ -33,7 +33,8 @@ pub const PROFILES: [Profile; 6] = [
     Profile {
         name: "pi-zero-2w",
         text: include_str!("../../boards/pi-zero-2w.properties"),
-        model_prefixes: &["Raspberry Pi Zero 2", "Raspberry Pi Compute Module 0"],
+        // The 3 A+ has a Zero 2's memory and no Ethernet, unlike every other 3.
+        model_prefixes: &["Raspberry Pi Zero 2", "Raspberry Pi Compute Module 0", "Raspberry Pi 3 Model A"],
     },
     Profile { name: "pi-2", text: include_str!("../../boards/pi-2.properties"), model_prefixes: &["Raspberry Pi 2"] },
     Profile {
@@ -137,6 +138,7 @@ mod tests {
     fn detection() {
         let name = |model: &str, mib: u64| Board::new(model.to_owned(), mib << 20).profile.map(|profile| profile.name);
         assert_eq!(name("Raspberry Pi Zero 2 W Rev 1.0", 415), Some("pi-zero-2w"));
+        assert_eq!(name("Raspberry Pi 3 Model A Plus Rev 1.0", 415), Some("pi-zero-2w"));
         assert_eq!(name("Raspberry Pi 2 Model B Rev 1.1", 920), Some("pi-2"));
         assert_eq!(name("Raspberry Pi 3 Model B Plus Rev 1.3", 920), Some("pi-3"));
         assert_eq!(name("Raspberry Pi Compute Module 4 Rev 1.0", 3800), Some("pi-4"));
