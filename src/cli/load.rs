@@ -26,6 +26,21 @@ pub struct Loaded {
 
 /// Reads everything. The error is one sentence: a file that cannot be read.
 pub fn load(arguments: &ConfigArguments) -> Result<Loaded, String> {
+    load_beside(arguments, Board::free_bytes())
+}
+
+/// Reads everything once more for a node that runs, and checks it, so that the next start accepts what this accepts. What
+/// is free now tells nothing: the node itself holds its budget.
+pub fn again(arguments: &ConfigArguments) -> Result<Outcome, String> {
+    let mut outcome = load_beside(arguments, 0)?.outcome;
+    if let Some(Err(sentence)) = outcome.config.as_ref().map(check) {
+        outcome.errors.push(sentence);
+        outcome.config = None;
+    }
+    Ok(outcome)
+}
+
+fn load_beside(arguments: &ConfigArguments, free_bytes: u64) -> Result<Loaded, String> {
     let board = Board::detect();
     let mut layers = Layers::default();
     if let Some(profile) = board.profile {
@@ -54,7 +69,7 @@ pub fn load(arguments: &ConfigArguments) -> Result<Loaded, String> {
     if let Some(config) = &mut outcome.config {
         config.board = board.sentence();
         let budget_bytes = config.memory.budget_bytes as u64;
-        match board.judge(budget_bytes, Board::free_bytes(), &profiles_named(&files)) {
+        match board.judge(budget_bytes, free_bytes, &profiles_named(&files)) {
             Ok(warnings) => outcome.warnings.extend(warnings),
             Err(sentence) => {
                 outcome.errors.push(sentence);
@@ -133,5 +148,16 @@ mod tests {
         let sentence = expand(&[root.join("empty")]).unwrap_err();
         assert!(sentence.ends_with("empty: no file in this directory ends in .properties"), "{sentence}");
         std::fs::remove_dir_all(root).unwrap();
+    }
+
+    /// What the next start would refuse is refused while the node runs, with the same sentence.
+    #[test]
+    fn again_is_as_strict_as_a_start() {
+        let arguments = |rule: &str| ConfigArguments { set: vec![format!("mqtt.map.1={rule}")], ..Default::default() };
+        let outcome = again(&arguments("garbage ->")).unwrap();
+        assert!(outcome.config.is_none(), "{:?}", outcome.errors);
+        assert!(outcome.errors[0].contains("mqtt.map.1"), "{:?}", outcome.errors);
+        let outcome = again(&arguments("sensors/# -> sensors")).unwrap();
+        assert!(outcome.config.is_some(), "{:?}", outcome.errors);
     }
 }

@@ -32,7 +32,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
     }
     raise_descriptors(config.memory.connections_max);
     let again = arguments.clone();
-    let read = Arc::new(move || load::load(&again).map(|loaded| loaded.outcome));
+    let read = Arc::new(move || load::again(&again));
     match runtime::run(config, read) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Fault(sentence)) => complain(&sentence, FAULT),

@@ -1,7 +1,8 @@
 //! SIGHUP: the configuration is read again, off the runtime's thread, and compared with the one in force.
 //!
 //! `log.level` takes effect at once. Every other key that has changed gets one line which says that it waits for the next
-//! start; a configuration with a mistake changes nothing.
+//! start; a configuration with a mistake, and any that a start would refuse, changes nothing. Warnings are told as at a
+//! start.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use crate::config::{Config, Outcome, Setting};
 /// Reads what `serve` had read, once more. The error is one sentence.
 pub type Read = Arc<dyn Fn() -> Result<Outcome, String> + Send + Sync>;
 
-/// Lines about keys that wait for the next start, at most; the others are counted.
+/// Lines of a kind, at most; the others are counted.
 const LINES_MAX: usize = 32;
 
 /// What a node can read again.
@@ -56,19 +57,22 @@ impl Reload {
             Ok(outcome) => outcome,
             Err(sentence) => return tracing::warn!("SIGHUP: nothing is changed: {sentence}"),
         };
-        for error in &outcome.errors {
-            tracing::warn!("SIGHUP: nothing is changed: {error}");
-        }
+        tell("", &outcome.warnings);
+        tell("nothing is changed: ", &outcome.errors);
         let Some(config) = outcome.config else { return };
         diagnostics::set_level(config.log_level);
         let waiting = waiting(&self.settings, &by_name(&config.settings));
         tracing::info!("SIGHUP: log.level={:?} is in force", config.log_level);
-        for line in waiting.iter().take(LINES_MAX) {
-            tracing::warn!("SIGHUP: {line}");
-        }
-        if let Some(more @ 1..) = waiting.len().checked_sub(LINES_MAX) {
-            tracing::warn!("SIGHUP: {more} more keys take effect at the next start");
-        }
+        tell("", &waiting);
+    }
+}
+
+fn tell(what: &str, lines: &[String]) {
+    for line in lines.iter().take(LINES_MAX) {
+        tracing::warn!("SIGHUP: {what}{line}");
+    }
+    if let Some(more @ 1..) = lines.len().checked_sub(LINES_MAX) {
+        tracing::warn!("SIGHUP: {more} more lines like the last one; `tern check-config` prints all");
     }
 }
 

@@ -57,6 +57,14 @@ def test_life_under_a_manager(tmp_path, manager, monkeypatch):
     node.process.send_signal(signal.SIGHUP)
     assert eventually(lambda: manager.has("READY=1", 3))
     assert "SIGHUP: nothing is changed: " in node.diagnostics()
+    file.write_text("mqtt.map.1=garbage ->\n")
+    node.process.send_signal(signal.SIGHUP)
+    assert eventually(lambda: manager.has("READY=1", 4))
+    assert re.search("SIGHUP: nothing is changed: .*mqtt.map.1", node.diagnostics()), "as a start would refuse it"
+    file.write_text("no.such.key=1\n")
+    node.process.send_signal(signal.SIGHUP)
+    assert eventually(lambda: manager.has("READY=1", 5))
+    assert re.search("SIGHUP: .*no.such.key", node.diagnostics()), "warnings are told"
     assert node.stop() == 0
     assert eventually(lambda: manager.has("STOPPING=1"))
 
