@@ -14,6 +14,7 @@ use tokio::task::{LocalSet, spawn_local};
 use super::clock::Clock;
 use super::disk::{Disk, DiskConfig};
 use super::listen::{self, Admission, Bound};
+use super::names::LOOKUPS_MAX;
 use super::peers::{self, Peers};
 use super::reload::{Read, Reload};
 use super::shell::{End, Shell};
@@ -33,8 +34,9 @@ type Answers = UnboundedReceiver<(Ticket, Result<DiskDone, DiskError>)>;
 #[derive(Debug)]
 pub struct Fault(pub String);
 
-/// Threads that look up names and read small files of the system, at most, and the stack of each.
-const BLOCKING_THREADS_MAX: usize = 4;
+/// Threads that look up names, and one each that reads the configuration again and small files of the system, which wait
+/// for no name; and the stack of each.
+const BLOCKING_THREADS_MAX: usize = LOOKUPS_MAX + 2;
 const BLOCKING_STACK_BYTES: usize = 256 * 1024;
 
 /// A member that finds no majority in this time is up for the service manager all the same: boards are switched on one

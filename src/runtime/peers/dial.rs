@@ -1,11 +1,12 @@
 //! One channel to one member: look its name up, connect, prove, send; and again when it ends.
 //!
-//! The name is looked up at each attempt, on a thread of its own, because a board's address changes with its router.
+//! The name is looked up at each attempt, on a thread of its own, because a board's address changes with its router. A
+//! channel has one look-up under way at most, which it waits for, because nothing ends a look-up early.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,14 +33,13 @@ pub async fn keep(shell: Rc<RefCell<Shell>>, link: Rc<Link>, identity: Rc<Identi
     let mut pause_ms = PAUSE_MS_MIN;
     let mut said = String::new();
     while !link.is_over.get() {
-        match timeout(HANDSHAKE_TIMEOUT, connect(&link, &identity)).await {
-            Ok(Ok((stream, sealer))) => {
+        match attempt(&link, &identity).await {
+            Ok((stream, sealer)) => {
                 pause_ms = PAUSE_MS_MIN;
                 said.clear();
                 serve(&shell, &link, stream, sealer).await;
             }
-            Ok(Err(sentence)) => complain(&link, &sentence, &mut said),
-            Err(_) => complain(&link, "it does not answer", &mut said),
+            Err(sentence) => complain(&link, &sentence, &mut said),
         }
         sleep(Duration::from_millis(pause_ms / 2 + jitter(pause_ms / 2))).await;
         pause_ms = (pause_ms * 2).min(PAUSE_MS_MAX);
@@ -61,23 +61,27 @@ fn jitter(below: u64) -> u64 {
     word.unwrap_or(0) % below.max(1)
 }
 
-async fn connect(link: &Link, identity: &Identity) -> Result<(TcpStream, Sealer), String> {
+async fn attempt(link: &Link, identity: &Identity) -> Result<(TcpStream, Sealer), String> {
     let (host, port) = {
         let address = link.address.borrow();
         (address.host.clone(), address.port(link.channel))
     };
-    let mut stream = open(&host, port).await.map_err(|error| error.to_string())?;
+    // Not under the timeout: the thread would go on, and the next attempt would ask for another one.
+    let addresses = names::lookup_aside(&host, port).await.map_err(|error| error.to_string())?;
+    let connected = timeout(HANDSHAKE_TIMEOUT, connect(link, identity, &addresses)).await;
+    connected.unwrap_or_else(|_| Err("it does not answer".to_owned()))
+}
+
+async fn connect(link: &Link, identity: &Identity, addresses: &[SocketAddr]) -> Result<(TcpStream, Sealer), String> {
+    let mut stream = open(addresses).await.map_err(|error| error.to_string())?;
     prepare(&stream, link.channel).map_err(|error| error.to_string())?;
     prove(&mut stream, link, identity).await.map(|sealer| (stream, sealer))
 }
 
-/// All addresses of the name, one after the other; looked up anew each time, because boards change theirs.
-async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return TcpStream::connect(SocketAddr::new(address, port)).await;
-    }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("the name {host} leads nowhere"));
-    for address in names::lookup_aside(host, port).await? {
+/// All addresses of the name, one after the other.
+async fn open(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name leads nowhere");
+    for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

@@ -32,7 +32,7 @@ use crate::metrics::METRICS;
 use crate::node::peers::{Nonce, Secret};
 use crate::types::NodeId;
 
-/// How long a handshake may take, and looking up a name and connecting before it.
+/// How long a handshake may take, and connecting before it.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is sent and not acknowledged for so long ends a connection; Wi-Fi stalls for less.
