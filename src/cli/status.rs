@@ -165,6 +165,8 @@ fn power(page: &Value) -> &'static str {
     match words.into_iter().find(|(name, _)| is(name) == Some(true)) {
         Some((_, word)) => word,
         None if is("throttled").is_some() => "good",
+        // Of the heat nothing is told.
+        None if is("under_voltage").is_some() => "no under-voltage",
         None => "not told",
     }
 }
@@ -206,6 +208,9 @@ mod tests {
         assert_eq!(power(&page(true, true)), "under-voltage");
         assert_eq!(power(&page(false, true)), "under-voltage before");
         assert_eq!(power(&page(false, false)), "throttled before");
+        let supply = json!({"power": {"under_voltage": false, "throttled": null, "under_voltage_seen": false,
+            "throttled_seen": null}});
+        assert_eq!(power(&supply), "no under-voltage");
         assert_eq!((power(&json!({"power": null})), power(&json!({}))), ("not told", "not told"));
     }
 

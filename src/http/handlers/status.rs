@@ -21,7 +21,7 @@ pub(super) fn render(view: &View<'_>, out: &mut dyn Write) -> Result {
     out.write_str("  \"board\": ")?;
     quoted(out, view.board)?;
     out.write_str(",\n")?;
-    power(out)?;
+    power(METRICS.runtime.power_told.get(), METRICS.runtime.power_bits.get() as u32, out)?;
     writeln!(out, "  \"clock\": {{\"sane\": {sane}, \"wall_ms\": {}}},", view.now.wall.0)?;
     counts(view, out)?;
     connections(out)?;
@@ -83,15 +83,20 @@ fn connections(out: &mut dyn Write) -> Result {
     out.write_str("\n  },\n")
 }
 
-/// What the board says of its supply and its heat; `null` when it says nothing.
-fn power(out: &mut dyn Write) -> Result {
-    if METRICS.runtime.power_told.get() == 0 {
+/// What the board says of its supply and its heat, `null` for what it does not tell: anything when `told` is 0, its heat
+/// when it is 2.
+fn power(told: i64, bits: u32, out: &mut dyn Write) -> Result {
+    if told == 0 {
         return out.write_str("  \"power\": null,\n");
     }
-    let bits = METRICS.runtime.power_bits.get() as u32;
-    let (low, capped) = (bits & POWER_LOW != 0, bits & POWER_CAPPED != 0);
+    let word = |bits: u32, mask: u32| match bits & mask {
+        _ if told == 2 && mask == POWER_CAPPED => "null",
+        0 => "false",
+        _ => "true",
+    };
     let seen = bits >> POWER_SEEN_SHIFT;
-    let (low_seen, capped_seen) = (seen & POWER_LOW != 0, seen & POWER_CAPPED != 0);
+    let (low, capped) = (word(bits, POWER_LOW), word(bits, POWER_CAPPED));
+    let (low_seen, capped_seen) = (word(seen, POWER_LOW), word(seen, POWER_CAPPED));
     writeln!(
         out,
         "  \"power\": {{\"under_voltage\": {low}, \"throttled\": {capped}, \"under_voltage_seen\": {low_seen}, \
@@ -210,6 +215,22 @@ fn memory(view: &View<'_>, out: &mut dyn Write) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a board does not tell is no "false".
+    #[test]
+    fn supply() {
+        let page = |told, bits| {
+            let mut page = String::new();
+            power(told, bits, &mut page).unwrap();
+            page
+        };
+        assert_eq!(page(0, 0), "  \"power\": null,\n");
+        let all = page(1, 0x50004);
+        assert!(all.contains("\"under_voltage\": false, \"throttled\": true, \"under_voltage_seen\": true"), "{all}");
+        let supply = page(2, 0x10001);
+        assert!(supply.contains("\"under_voltage\": true, \"throttled\": null"), "{supply}");
+        assert!(supply.contains("\"under_voltage_seen\": true, \"throttled_seen\": null"), "{supply}");
+    }
 
     /// A 32 GB card under a megabyte a second lasts a year, one that is left alone for as long as anybody asks; syncs of
     /// nothing wear it too.
