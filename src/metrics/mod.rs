@@ -85,9 +85,10 @@ pub struct RuntimeMetrics {
     pub open_files: Gauge,
     /// How many there may be.
     pub open_files_max: Gauge,
-    /// 1 when the board tells about its supply and its heat.
+    /// 1 when the board tells about its supply and its heat, 2 when about its supply alone.
     pub power_told: Gauge,
-    /// What it tells, in the firmware's bits: `POWER_LOW` and `POWER_CAPPED` now, shifted by `POWER_SEEN_SHIFT` since boot.
+    /// What it tells, in the firmware's bits: `POWER_LOW` and `POWER_CAPPED` in the last two seconds, shifted by
+    /// `POWER_SEEN_SHIFT` since the node's start.
     pub power_bits: Gauge,
 }
 
@@ -97,7 +98,7 @@ pub const POWER_LOW: u32 = 1;
 /// The frequency is capped, the board throttled, or the soft temperature limit reached.
 pub const POWER_CAPPED: u32 = 0b1110;
 
-/// The bits of now, shifted by so many, are those of any time since boot.
+/// The bits of now, shifted by so many, are those of any time since the node's start.
 pub const POWER_SEEN_SHIFT: u32 = 16;
 
 /// What the coordinator counts.
@@ -319,12 +320,12 @@ impl Metrics {
             ("tern_open_files_max", "File descriptors that may be in use.", Gauge(runtime.open_files_max.get())),
             (
                 "tern_board_power_told",
-                "1 when the board tells about its supply and its heat.",
+                "1 when the board tells about its supply and its heat, 2 when about its supply alone.",
                 Gauge(runtime.power_told.get()),
             ),
             (
                 "tern_board_power_bits",
-                "As get_throttled has it: 1 under-voltage, 2, 4 and 8 throttled; times 65536: since boot.",
+                "As get_throttled has it: 1 under-voltage, 2, 4 and 8 throttled; times 65536: since the node's start.",
                 Gauge(runtime.power_bits.get()),
             ),
             ("tern_tree_transactions_total", "Transactions applied to the tree.", Counter(tree.transactions.get())),
