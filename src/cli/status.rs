@@ -1,4 +1,7 @@
 //! `tern status`: every node, topic and consumer group, from the HTTP and the Kafka doors.
+//!
+//! Whoever asks has trouble, most likely: what is known is shown before anything can fail, who does not answer costs
+//! seconds and leaves cells empty, and the sentences at the end say who that is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,9 +15,13 @@ use super::kafka::Cluster;
 use super::table::{Cell, Table};
 use super::{groups, http, topics};
 use crate::config::Endpoint;
+use crate::kafka::codec::{Api, DescribeQuorumNode, DescribeQuorumRequest, DescribeQuorumResponse};
 
 /// How long a node may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Names and rows.
+type Tables = Vec<(&'static str, Table)>;
 
 /// What was found out about nodes.
 #[derive(Debug, Default)]
@@ -26,79 +33,109 @@ struct Nodes {
     controller: Option<i64>,
     /// Addresses of pages that were asked.
     asked: BTreeSet<String>,
-    /// Sentences about who did not answer.
-    silent: Vec<String>,
+    /// Members and brokers that answer at neither door.
+    away: BTreeSet<i64>,
+    /// Sentences about what is wrong.
+    wrong: Vec<String>,
 }
 
 /// Prints the status of the cluster; an error when a part of it does not answer.
 pub fn run(arguments: &StatusArguments) -> io::Result<()> {
     let mut nodes = Nodes::default();
     let mut cluster = match &arguments.bootstrap {
-        Some(bootstrap) => Some(Cluster::connect(bootstrap)?),
-        None => {
-            nodes.ask(&arguments.http);
-            let known: Vec<String> = nodes.brokers.values().cloned().collect();
-            if known.is_empty() { None } else { Some(Cluster::connect(&known.join(","))?) }
-        }
+        Some(bootstrap) => Some(Cluster::connect_leniently(bootstrap)?),
+        None => nodes.begin(&arguments.http),
     };
-    if let Some(cluster) = &mut cluster {
-        nodes.learn(cluster, &arguments.http)?;
+    nodes.learn(&mut cluster, &arguments.http);
+    if !arguments.json {
+        nodes.table().print(false); // at once: what follows may take a while
     }
-    let tables = match &mut cluster {
-        Some(cluster) => {
-            let all = cluster.topics()?;
-            vec![("topics", topics::overview(cluster, &all)?), ("groups", groups::overview(cluster)?)]
-        }
-        None => Vec::new(),
-    };
-    match arguments.json {
-        true => {
-            let pages: Vec<&Value> = nodes.pages.values().map(|(_, page)| page).collect();
-            let mut whole = json!({ "nodes": pages });
-            tables.iter().for_each(|(name, table)| whole[name] = table.objects());
-            println!("{}", serde_json::to_string_pretty(&whole)?);
-        }
-        false => {
-            nodes.table().print(false);
-            for (_, table) in tables.iter().filter(|(_, table)| !table.is_empty()) {
-                println!();
-                table.print(false);
-            }
+    let told = cluster.as_mut().map(|cluster| nodes.tables(cluster)).transpose();
+    let tables = told.map_err(|error| nodes.wrong.push(error.to_string())).ok().flatten().unwrap_or_default();
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&nodes.whole(&tables))?);
+    } else {
+        for (_, table) in tables.iter().filter(|(_, table)| !table.is_empty()) {
+            println!();
+            table.print(false);
         }
     }
-    if nodes.silent.is_empty() { Ok(()) } else { Err(io::Error::other(nodes.silent.join("; "))) }
+    if nodes.wrong.is_empty() { Ok(()) } else { Err(io::Error::other(nodes.wrong.join("; "))) }
 }
 
 impl Nodes {
-    /// Asks a page.
-    fn ask(&mut self, address: &str) {
-        if !self.asked.insert(address.to_owned()) {
-            return;
+    /// The cluster, through any broker that a page knows.
+    fn begin(&mut self, http: &str) -> Option<Cluster> {
+        if let Err(error) = self.ask(http) {
+            self.wrong.push(error.to_string());
         }
-        match page(address) {
-            Ok(page) => {
-                self.brokers.extend(brokers(&page));
-                let id = page.get("id").and_then(Value::as_i64).unwrap_or(-1);
-                self.pages.insert(id, (address.to_owned(), page));
+        let known: Vec<String> = self.brokers.values().cloned().collect();
+        let cluster = (!known.is_empty()).then(|| Cluster::connect_leniently(&known.join(",")))?;
+        cluster.map_err(|error| self.wrong.push(format!("topics and groups are not known: {error}"))).ok()
+    }
+
+    /// Asks a page.
+    fn ask(&mut self, address: &str) -> io::Result<()> {
+        if self.asked.insert(address.to_owned()) {
+            let page = page(address)?;
+            self.brokers.extend(brokers(&page));
+            let id = page.get("id").and_then(Value::as_i64).unwrap_or(-1);
+            self.pages.insert(id, (address.to_owned(), page));
+        }
+        Ok(())
+    }
+
+    /// Asks the pages of all members and brokers that are known, at the port of `http`.
+    fn learn(&mut self, cluster: &mut Option<Cluster>, http: &str) {
+        let port = Endpoint::parse(http).map_or(HTTP.port, |endpoint| endpoint.port);
+        let mut hosts = BTreeMap::new();
+        if let Some(cluster) = cluster {
+            hosts.extend(members(cluster).unwrap_or_default()); // a broker that is none of ours knows no members
+            self.controller = Some(i64::from(cluster.controller_id().0));
+            self.brokers.extend(cluster.brokers().iter().map(|(id, address)| (i64::from(id.0), address.clone())));
+        }
+        let brokers = self.brokers.iter().filter_map(|(id, address)| Some((*id, Endpoint::parse(address)?.host)));
+        hosts.extend(brokers.collect::<Vec<_>>());
+        for (id, host) in hosts {
+            let asked =
+                if self.pages.contains_key(&id) { Ok(()) } else { self.ask(&Endpoint::new(&host, port).to_string()) };
+            if !self.pages.contains_key(&id) && !cluster.as_mut().is_some_and(|cluster| answers(cluster, id)) {
+                self.away.insert(id);
+            } else if let Err(error) = asked {
+                self.wrong.push(error.to_string());
             }
-            Err(error) => self.silent.push(error.to_string()),
+        }
+        if !self.away.is_empty() {
+            let away: Vec<String> = self.away.iter().map(i64::to_string).collect();
+            self.wrong.push(format!(
+                "no answer from node {}: switch it on, or look into its journal (journalctl -u tern)",
+                away.join(", node ")
+            ));
         }
     }
 
-    /// Asks the pages of all brokers that a cluster knows, at the port of `http`.
-    fn learn(&mut self, cluster: &mut Cluster, http: &str) -> io::Result<()> {
-        cluster.metadata(Some(&[]), false)?;
-        self.controller = Some(i64::from(cluster.controller_id().0));
-        let port = Endpoint::parse(http).map_or(HTTP.port, |endpoint| endpoint.port);
-        for (id, address) in cluster.brokers() {
-            let id = i64::from(id.0);
-            self.brokers.insert(id, address.clone());
-            let http = Endpoint::parse(address).map(|broker| Endpoint::new(&broker.host, port).to_string());
-            if let Some(http) = http.filter(|_| !self.pages.contains_key(&id)) {
-                self.ask(&http);
-            }
+    /// Topics and groups, and what is wrong with them.
+    fn tables(&mut self, cluster: &mut Cluster) -> io::Result<Tables> {
+        let all = cluster.topics()?;
+        let tables = vec![("topics", topics::overview(cluster, &all)?), ("groups", groups::overview(cluster)?)];
+        let wrong = cluster.silent().iter().filter(|(id, _)| !self.away.contains(&i64::from(id.0)));
+        self.wrong.extend(wrong.map(|(id, error)| format!("node {id} is up and does not tell all: {error}")));
+        let offline: usize = all.iter().map(|topic| topics::offline(cluster, topic)).sum();
+        if offline > 0 {
+            let are = if offline == 1 { "partition is" } else { "partitions are" };
+            let advice = "until a node that holds them in sync is back (tern topic describe names it)";
+            self.wrong.push(format!("{offline} {are} offline {advice}"));
         }
-        Ok(())
+        Ok(tables)
+    }
+
+    /// Everything, for programs: the pages as they are, and who has none.
+    fn whole(&self, tables: &[(&str, Table)]) -> Value {
+        let away = self.away.iter().map(|id| json!({ "id": id, "role": "away", "kafka": self.brokers.get(id) }));
+        let pages: Vec<Value> = self.pages.values().map(|(_, page)| page.clone()).chain(away).collect();
+        let mut whole = json!({ "nodes": pages });
+        tables.iter().for_each(|(name, table)| whole[*name] = table.objects());
+        whole
     }
 
     fn table(&self) -> Table {
@@ -118,7 +155,7 @@ impl Nodes {
             "clock",
         ];
         let mut table = Table::new(columns);
-        let mut ids: Vec<i64> = self.pages.keys().chain(self.brokers.keys()).copied().collect();
+        let mut ids: Vec<i64> = self.pages.keys().chain(self.brokers.keys()).chain(&self.away).copied().collect();
         ids.sort_unstable();
         ids.dedup();
         for id in ids {
@@ -127,7 +164,9 @@ impl Nodes {
             let number = |path: &str| Cell::from(at(path).and_then(Value::as_i64));
             let size = |path: &str| at(path).and_then(Value::as_i64).map_or(Cell::Absent, Cell::Bytes);
             let told = self.pages.values().any(|(_, page)| page["controller"].as_i64() == Some(id));
-            let role = if told || self.controller == Some(id) {
+            let role = if self.away.contains(&id) {
+                Some("away")
+            } else if told || self.controller == Some(id) {
                 Some("controller")
             } else {
                 at("/role").and_then(Value::as_str)
@@ -151,6 +190,19 @@ impl Nodes {
         }
         table
     }
+}
+
+/// The members that the tree names, and their hosts.
+fn members(cluster: &mut Cluster) -> io::Result<Vec<(i64, String)>> {
+    let response: DescribeQuorumResponse<'_> = cluster.any()?.call(2, &DescribeQuorumRequest::default())?;
+    let host = |node: DescribeQuorumNode<'_>| Some(node.listeners.iter().next()?.host.to_owned());
+    Ok(response.nodes.iter().filter_map(|node| Some((i64::from(node.node_id.0), host(node)?))).collect())
+}
+
+/// True when a broker answers at its Kafka door: its page may be elsewhere.
+fn answers(cluster: &mut Cluster, id: i64) -> bool {
+    let known = cluster.brokers().keys().copied().find(|known| i64::from(known.0) == id);
+    known.is_some_and(|id| cluster.ask(id, |client| client.has(Api::ApiVersions, 0)).is_some())
 }
 
 /// What a board says of its supply and its heat, the worst first.
@@ -225,5 +277,19 @@ mod tests {
         assert_eq!((rows[0]["role"].as_str(), rows[0]["led"].as_i64()), (Some("follower"), Some(3)));
         assert_eq!((rows[1]["role"].as_str(), rows[1]["kafka"].as_str()), (Some("controller"), Some("b:1")));
         assert!(rows[1]["http"].is_null());
+    }
+
+    /// Who is away is told so, whatever the others take it for; programs get it without a word of health.
+    #[test]
+    fn away() {
+        let page = json!({"id": 1, "role": "follower", "controller": 2, "ready": true});
+        let mut nodes = Nodes { away: BTreeSet::from([2, 3]), controller: Some(2), ..Default::default() };
+        nodes.pages.insert(1, ("a:8080".to_owned(), page));
+        let rows = nodes.table().objects();
+        let roles = |rows: &Value| (0..3).map(|at| rows[at]["role"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        assert_eq!(roles(&rows), ["follower", "away", "away"]);
+        let whole = nodes.whole(&[("topics", Table::new(&["topic"]))]);
+        assert_eq!(roles(&whole["nodes"]), roles(&rows));
+        assert_eq!((&whole["nodes"][1]["ready"], &whole["topics"]), (&Value::Null, &json!([])));
     }
 }

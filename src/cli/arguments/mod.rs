@@ -52,7 +52,8 @@ pub enum Command {
   tern demo --nodes 5 --seconds 60
   tern demo --nodes 1 --keep ./demo-data")]
     Demo(demo::Options),
-    /// Show every node (role, partitions, memory, disk, clock), every topic with its size, every group with its lag
+    /// Show every node (role, partitions, memory, disk, clock), every topic with its size, every group with its lag; exits 1
+    /// when a node is away or a partition offline
     #[command(after_help = "Examples:
   tern status
   tern status --http 192.168.1.20:8080

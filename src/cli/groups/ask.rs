@@ -44,15 +44,18 @@ impl Group {
     }
 }
 
-/// The names of all groups, sorted, each with the broker that coordinates it.
+/// The names of all groups whose coordinator answers, sorted, each with that broker.
 pub(super) fn list(cluster: &mut Cluster) -> io::Result<Vec<(String, NodeId)>> {
     cluster.metadata(Some(&[]), false)?;
     let brokers: Vec<NodeId> = cluster.brokers().keys().copied().collect();
     let mut names = Vec::new();
     for broker in brokers {
-        let response: ListGroupsResponse<'_> = cluster.broker(broker)?.call(2, &ListGroupsRequest::default())?;
-        check(response.error_code, "the list of groups")?;
-        names.extend(response.groups.iter().map(|group| (group.group_id.to_owned(), broker)));
+        let told = cluster.ask(broker, |client| {
+            let response: ListGroupsResponse<'_> = client.call(2, &ListGroupsRequest::default())?;
+            check(response.error_code, "the list of groups")?;
+            Ok(response.groups.iter().map(|group| (group.group_id.to_owned(), broker)).collect::<Vec<_>>())
+        });
+        names.extend(told.unwrap_or_default());
     }
     names.sort_unstable();
     Ok(names)

@@ -6,7 +6,7 @@ use std::io;
 use super::ask::{self, Group};
 use crate::cli::kafka::assignment::Place;
 use crate::cli::kafka::{Cluster, check};
-use crate::cli::table::{Cell, Table};
+use crate::cli::table::Table;
 use crate::kafka::errors::ErrorCode;
 use crate::types::Offset;
 
@@ -14,21 +14,35 @@ use crate::types::Offset;
 pub fn overview(cluster: &mut Cluster) -> io::Result<Table> {
     let mut table = Table::new(&["group", "state", "coordinator", "members", "topics", "lag"]);
     for (name, coordinator) in ask::list(cluster)? {
-        let group = ask::describe(cluster, &name)?;
-        let committed = ask::committed(cluster, &name)?;
-        let ends = ask::ends(cluster, committed.keys().map(|(topic, _)| topic.as_str()))?;
-        let topics: BTreeSet<&str> = committed.keys().map(|(topic, _)| topic.as_str()).collect();
-        let lag = committed.iter().filter_map(|(place, offset)| lag(&ends, place, *offset)).sum();
+        let told = told(cluster, &name).map_err(|error| {
+            // Who does not answer is known already, or this is a refusal.
+            if cluster.silent().is_empty() {
+                cluster.remember(coordinator, io::Error::other(error));
+            }
+        });
+        let (group, topics, lag) =
+            told.map_or_else(|()| Default::default(), |(group, topics, lag)| (Some(group), topics, lag));
         table.row(vec![
             name.into(),
-            group.state.into(),
+            group.as_ref().map(|group| group.state.as_str()).into(),
             i64::from(coordinator.0).into(),
-            (group.members.len() as i64).into(),
-            topics.into_iter().collect::<Vec<_>>().join(",").into(),
-            Cell::Number(lag),
+            group.as_ref().map(|group| group.members.len() as i64).into(),
+            topics.into(),
+            lag.into(),
         ]);
     }
     Ok(table)
+}
+
+/// A group, the topics that it has committed, and its lag, if all leaders tell of their ends.
+fn told(cluster: &mut Cluster, name: &str) -> io::Result<(Group, String, Option<i64>)> {
+    let group = ask::describe(cluster, name)?;
+    let committed = ask::committed(cluster, name)?;
+    let ends = ask::ends(cluster, committed.keys().map(|(topic, _)| topic.as_str()))?;
+    let topics: BTreeSet<&str> = committed.keys().map(|(topic, _)| topic.as_str()).collect();
+    let lag = committed.iter().filter_map(|(place, offset)| lag(&ends, place, *offset)).sum();
+    let topics = topics.into_iter().collect::<Vec<_>>().join(",");
+    Ok((group, topics, cluster.silent().is_empty().then_some(lag)))
 }
 
 fn lag(ends: &BTreeMap<Place, Offset>, place: &Place, committed: Offset) -> Option<i64> {

@@ -16,9 +16,9 @@ pub use describe::overview;
 pub fn run(command: &GroupCommand) -> io::Result<()> {
     match command {
         GroupCommand::List { json, bootstrap } => {
-            let mut cluster = Cluster::connect(&bootstrap.bootstrap)?;
+            let mut cluster = Cluster::connect_leniently(&bootstrap.bootstrap)?;
             overview(&mut cluster)?.print(*json);
-            Ok(())
+            cluster.all_answered()
         }
         GroupCommand::Describe { names, members, json, bootstrap } => {
             describe::run(&mut Cluster::connect(&bootstrap.bootstrap)?, names, *members, *json)

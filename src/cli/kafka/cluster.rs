@@ -19,6 +19,12 @@ const CREATION: Duration = Duration::from_secs(10);
 /// Between two questions about it.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a broker may take to tell what is shown of it.
+const LENIENCE: Duration = Duration::from_secs(3);
+
+/// What to do about a broker that was named and is not there.
+const UP_OR_WRONG: &str = "tern status shows who is up; whoever is has a wrong key advertised.listeners";
+
 /// What `ListOffsets` takes for the start of a log, and for its end.
 pub const EARLIEST: i64 = -2;
 /// See [`EARLIEST`].
@@ -32,6 +38,10 @@ pub struct Cluster {
     clients: BTreeMap<String, Client>,
     /// With each broker; none: the usual one.
     patience: Option<Duration>,
+    /// What a broker leaves unanswered is left out.
+    is_lenient: bool,
+    /// Why brokers left something unanswered, the first reason of each.
+    silent: BTreeMap<NodeId, io::Error>,
 }
 
 /// A topic as metadata tells it, copied out so that the connection is free again.
@@ -78,11 +88,26 @@ impl Cluster {
         Err(last)
     }
 
+    /// For those who show what there is: the first broker that answers. Nobody is waited for long, and what others leave
+    /// unanswered is left out; `silent` tells who did.
+    pub fn connect_leniently(bootstrap: &str) -> io::Result<Cluster> {
+        let mut found = Err(io::ErrorKind::InvalidInput.into());
+        for address in bootstrap.split(',') {
+            let connected = Cluster::connect_within(address, Some(LENIENCE));
+            found = connected.and_then(|mut cluster| cluster.metadata(Some(&[]), false).map(|_| cluster));
+            if found.is_ok() {
+                break;
+            }
+        }
+        found.map(|cluster| Cluster { is_lenient: true, ..cluster })
+    }
+
     /// The cluster of the broker at `address`.
     pub fn of(address: &str, client: Client) -> Cluster {
         let clients = BTreeMap::from([(address.to_owned(), client)]);
         let (bootstrap, brokers) = (address.to_owned(), BTreeMap::new());
-        Cluster { bootstrap, brokers, controller: NodeId(-1), clients, patience: None }
+        let silent = BTreeMap::new();
+        Cluster { bootstrap, brokers, controller: NodeId(-1), clients, patience: None, is_lenient: false, silent }
     }
 
     /// The broker that was reached first, or another one when that is gone.
@@ -111,6 +136,43 @@ impl Cluster {
         self.at(&address)
     }
 
+    /// What a broker answers; none when it does not: `silent` says why, and it is not waited for again.
+    pub fn ask<T>(&mut self, id: NodeId, question: impl FnOnce(&mut Client) -> io::Result<T>) -> Option<T> {
+        if self.is_silent(id) {
+            return None;
+        }
+        self.broker(id).and_then(question).map_err(|error| self.remember(id, error)).ok()
+    }
+
+    /// Remembers why a broker left something unanswered.
+    pub fn remember(&mut self, id: NodeId, error: io::Error) {
+        if !self.is_silent(id) {
+            self.silent.insert(id, error);
+        }
+    }
+
+    /// True when nothing comes from a broker, not even a refusal.
+    pub fn is_silent(&self, id: NodeId) -> bool {
+        self.silent.get(&id).is_some_and(|error| error.kind() != io::ErrorKind::Other)
+    }
+
+    /// Brokers that left something unanswered, and why.
+    pub fn silent(&self) -> &BTreeMap<NodeId, io::Error> {
+        &self.silent
+    }
+
+    /// An error that names those brokers, if there are any.
+    pub fn all_answered(&self) -> io::Result<()> {
+        let (silent, refusing): (Vec<_>, Vec<_>) = self.silent.iter().partition(|(id, _)| self.is_silent(**id));
+        let mut sentences: Vec<String> = refusing.iter().map(|(id, error)| format!("node {id}: {error}")).collect();
+        if !silent.is_empty() {
+            let at = |id| self.brokers.get(id).map_or("an unknown address", String::as_str);
+            let names: Vec<String> = silent.iter().map(|(id, _)| format!("node {id} at {}", at(id))).collect();
+            sentences.push(format!("no answer from {}; {UP_OR_WRONG}", names.join(", ")));
+        }
+        if sentences.is_empty() { Ok(()) } else { Err(io::Error::other(sentences.join("; "))) }
+    }
+
     /// The controller.
     pub fn controller(&mut self) -> io::Result<&mut Client> {
         self.metadata(Some(&[]), false)?;
@@ -130,6 +192,7 @@ impl Cluster {
     /// The coordinator of a group, once there is one.
     pub fn coordinator(&mut self, group: &str) -> io::Result<&mut Client> {
         let started = Instant::now();
+        let patience = if self.is_lenient { Duration::ZERO } else { CREATION };
         loop {
             let request = FindCoordinatorRequest { key: group, ..Default::default() };
             let response: FindCoordinatorResponse<'_> = self.any()?.call(2, &request)?;
@@ -137,7 +200,7 @@ impl Cluster {
             match (response.error_code, address) {
                 (ErrorCode::NONE, Ok(address)) => return self.at(&address),
                 (ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, _)
-                    if started.elapsed() < CREATION => {}
+                    if started.elapsed() < patience => {}
                 (code, _) => {
                     explain(code, response.error_message, &format!("the coordinator of group {group}"))?;
                     return Err(io::Error::other(format!("the coordinator of group {group} has no address")));
@@ -154,8 +217,8 @@ impl Cluster {
                 if address == bootstrap {
                     return error;
                 }
-                let advice = "the node's key advertised.listeners says what it tells clients";
-                io::Error::new(error.kind(), format!("the broker at {bootstrap} names {address}: {error}; {advice}"))
+                let kind = error.kind();
+                io::Error::new(kind, format!("the broker at {bootstrap} names {address}: {kind}; {UP_OR_WRONG}"))
             })?;
             self.clients.insert(address.to_owned(), client);
         }
@@ -219,12 +282,18 @@ impl Cluster {
     }
 
     /// The offset of each partition that has a leader, by Kafka's convention for `timestamp`: [`EARLIEST`], [`LATEST`],
-    /// else the first at or after that time, the end when there is none. Asks each leader once.
+    /// else the first at or after that time, the end when there is none. Asks each leader once; a lenient cluster leaves
+    /// those out whose leader does not answer.
     pub fn offsets(&mut self, topic: &Topic, timestamp: i64) -> io::Result<BTreeMap<PartitionIndex, Offset>> {
         let mut offsets = BTreeMap::new();
         let mut late = Vec::new();
         for (leader, partitions) in topic.by_leader() {
-            for (index, offset) in self.broker(leader)?.offsets_at(&topic.name, &partitions, timestamp)? {
+            let question = |client: &mut Client| client.offsets_at(&topic.name, &partitions, timestamp);
+            let told = match self.is_lenient {
+                true => self.ask(leader, question).unwrap_or_default(),
+                false => question(self.broker(leader)?)?,
+            };
+            for (index, offset) in told {
                 if offset.0 < 0 && timestamp >= 0 {
                     late.push(index);
                 } else {

@@ -223,7 +223,7 @@ impl Client {
 fn silence(error: io::Error) -> io::Error {
     let sentence = match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            "the broker did not answer in time; tern status shows whether it is busy"
+            "the broker did not answer in time: it is busy or hangs; journalctl -u tern says more there"
         }
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
             "the broker closed the connection: it stopped, or what answers there is no broker"

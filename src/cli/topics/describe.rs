@@ -22,24 +22,33 @@ pub(super) fn list(cluster: &mut Cluster, internal: bool, long: bool, json: bool
         return Ok(());
     }
     overview(cluster, &topics)?.print(json);
-    Ok(())
+    cluster.all_answered()
+}
+
+/// How many partitions nobody leads who answers.
+pub fn offline(cluster: &Cluster, topic: &Topic) -> usize {
+    topic.partitions.iter().filter(|partition| partition.leader.0 < 0 || cluster.is_silent(partition.leader)).count()
 }
 
 /// A row a topic: partitions, replicas, records, size.
 pub fn overview(cluster: &mut Cluster, topics: &[Topic]) -> io::Result<Table> {
-    let sizes = Sizes::ask(cluster, topics)?;
-    let mut table = Table::new(&["topic", "partitions", "replicas", "under-replicated", "records", "size"]);
+    let sizes = Sizes::ask(cluster, topics);
+    let columns = &["topic", "partitions", "replicas", "under-replicated", "offline", "records", "size"];
+    let mut table = Table::new(columns);
     for topic in topics {
         let replicas = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
         let behind = topic.partitions.iter().filter(|partition| partition.isr.len() < partition.replicas.len()).count();
         let (begin, end) = (cluster.offsets(topic, EARLIEST)?, cluster.offsets(topic, LATEST)?);
-        let records = end.iter().map(|(index, end)| end.0 - begin.get(index).map_or(end.0, |begin| begin.0)).sum();
+        // Known in all partitions or not at all.
+        let indexes = topic.partitions.iter().map(|partition| partition.index);
+        let records: Option<i64> = indexes.map(|index| Some(end.get(&index)?.0 - begin.get(&index)?.0)).sum();
         table.row(vec![
             topic.name.as_str().into(),
             (topic.partitions.len() as i64).into(),
             (replicas as i64).into(),
             (behind as i64).into(),
-            Cell::Number(records),
+            (offline(cluster, topic) as i64).into(),
+            records.into(),
             sizes.topic(topic).map_or(Cell::Absent, Cell::Bytes),
         ]);
     }
@@ -69,12 +78,12 @@ pub(super) fn describe(cluster: &mut Cluster, names: &[String], configs: bool, j
             false => partitions_table(cluster, &topic)?.print(json),
         }
     }
-    Ok(())
+    cluster.all_answered()
 }
 
 fn partitions_table(cluster: &mut Cluster, topic: &Topic) -> io::Result<Table> {
     let (begin, end) = (cluster.offsets(topic, EARLIEST)?, cluster.offsets(topic, LATEST)?);
-    let sizes = Sizes::ask(cluster, std::slice::from_ref(topic))?;
+    let sizes = Sizes::ask(cluster, std::slice::from_ref(topic));
     let offset = |offsets: &BTreeMap<PartitionIndex, Offset>, index| offsets.get(&index).map(|offset| offset.0);
     let columns = &["topic", "partition", "leader", "epoch", "begin", "end", "size", "replicas", "in-sync"];
     let mut table = Table::new(columns);

@@ -17,7 +17,7 @@ use crate::kafka::codec::{
 };
 use crate::kafka::errors::ErrorCode;
 
-pub use describe::overview;
+pub use describe::{offline, overview};
 
 /// How long the broker may take for a change.
 const TIMEOUT_MS: i32 = 30_000;
@@ -27,10 +27,10 @@ pub fn run(command: &TopicCommand) -> io::Result<()> {
     match command {
         TopicCommand::Create(arguments) => create(arguments),
         TopicCommand::List { internal, long, json, bootstrap } => {
-            describe::list(&mut Cluster::connect(&bootstrap.bootstrap)?, *internal, *long, *json)
+            describe::list(&mut Cluster::connect_leniently(&bootstrap.bootstrap)?, *internal, *long, *json)
         }
         TopicCommand::Describe { names, configs, json, bootstrap } => {
-            describe::describe(&mut Cluster::connect(&bootstrap.bootstrap)?, names, *configs, *json)
+            describe::describe(&mut Cluster::connect_leniently(&bootstrap.bootstrap)?, names, *configs, *json)
         }
         TopicCommand::Alter(arguments) => alter::run(arguments),
         TopicCommand::Reassign(arguments) => reassign::run(arguments),
