@@ -9,6 +9,7 @@ import time
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
 from ensemble import running
 from java_tools import INSTALLED, Tools
 from node import BINARY, eventually
@@ -218,6 +219,55 @@ def test_our_reassignment(boards):
     assert consume(boards, "a", 100) == list(range(100))
     tern(boards, "topic", "reassign", "nowhere", code=1)
     tern(boards, "topic", "reassign", "a", "--replication", 4, code=2)
+
+
+def refused(boards, *arguments):
+    """What our own command says when it does not begin."""
+    command = [BINARY, "topic", "reassign", *map(str, arguments), "--bootstrap", bootstrap(boards)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, (command, done.stdout, done.stderr)
+    return done.stderr
+
+
+def test_moving_already(boards):
+    """What is under way is not planned again: its copies are those that go and those that come."""
+    make(boards, "big", 1, 1)
+    produce(boards, "big", 1000, 1000)
+    leader = led(boards, "big")[0][2]
+    to, other = (number for number in (1, 2, 3) if number != leader)
+    command = [BINARY, "topic", "reassign", "big", "--to", str(to), "--throttle", "1KiB", "--bootstrap", bootstrap(boards)]
+    moving = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert eventually(lambda: len(placed(boards, "big")[0][0]) == 2, 20)
+    for again in (("big", "--without", leader), ("big", "--to", to), ("--all", "--dry-run")):
+        said = refused(boards, *again)
+        assert "big-0 is moving already" in said and "--wait" in said and "--cancel" in said, (again, said)
+    make(boards, "small", 1, 1)
+    tern(boards, "topic", "reassign", "small", "--to", other)
+    tern(boards, "topic", "reassign", "big", "--cancel")
+    moving.communicate(timeout=60)
+    assert eventually(lambda: placed(boards, "big")[0][0] == [leader], 30), placed(boards, "big")
+
+
+def rates(boards, number):
+    """The rates that a board has been given."""
+    resource = ConfigResource(ConfigResource.Type.BROKER, str(number))
+    admin = AdminClient({"bootstrap.servers": boards.members[number].kafka})
+    found = admin.describe_configs([resource])[resource].result(20)
+    values = [found.get(f"{side}.replication.throttled.rate") for side in ("leader", "follower")]
+    return [value.value for value in values if value and value.value]
+
+
+def test_no_rate_is_left(boards):
+    """A move that does not begin, because a board has just died, leaves no rate behind."""
+    make(boards, "t", 3, 1)
+    led(boards, "t")
+    dead = max(boards.followers())
+    before = {number: rates(boards, number) for number in (1, 2, 3) if number != dead}
+    boards.members[dead].kill()
+    assert "the rate" not in refused(boards, "t", "--to", dead, "--throttle", "1KiB")
+    assert {number: rates(boards, number) for number in before} == before
+    own = tern(boards, "topic", "describe", "t", "--configs").splitlines()[0]
+    assert "throttled" not in own, own
 
 
 def test_preferred_leaders_come_back(boards, new_tools):

@@ -2,13 +2,15 @@
 //!
 //! The plan is made here, from what the brokers tell (`coordinator::placement::plan`), and carried out by
 //! AlterPartitionReassignments (KIP-455): it goes on when this command ends, and any controller goes on with it. A rate is
-//! taken away by whoever waits for the end: with `--throttle` that is this command.
+//! taken away by whoever waits for the end: with `--throttle` that is this command. What moves already is not planned.
 
 mod throttle;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+
+use wait::Moving;
 
 use super::TIMEOUT_MS;
 use super::sizes::Sizes;
@@ -61,7 +63,10 @@ pub(super) fn run(arguments: &ReassignTopics) -> io::Result<()> {
         return Err(usage("which topics? Name some, or say --all".to_owned()));
     }
     let rate = arguments.throttle.as_deref().map(read_rate).transpose()?;
+    // Before the topics, so that a move that ends meanwhile is seen as one or as ended.
+    let moving = wait::moving(&mut cluster)?;
     let topics = cluster.topics()?;
+    refuse_moving(&moving, arguments)?;
     let changes = changes(&mut cluster, &topics, arguments)?;
     if changes.is_empty() {
         println!("nothing to do: every partition is where it should be");
@@ -71,10 +76,10 @@ pub(super) fn run(arguments: &ReassignTopics) -> io::Result<()> {
     if arguments.dry_run {
         return Ok(());
     }
-    if let Some(rate) = rate {
-        throttle::set(&mut cluster, &topics, &changes, rate)?;
+    match rate {
+        Some(rate) => begin_slowly(&mut cluster, &topics, &changes, rate)?,
+        None => begin(&mut cluster, &changes)?,
     }
-    begin(&mut cluster, &changes)?;
     match arguments.wait || rate.is_some() {
         true => wait::until_done(&mut cluster),
         false => {
@@ -89,6 +94,17 @@ fn read_rate(text: &str) -> io::Result<i64> {
     rate.ok_or_else(|| {
         usage(format!("--throttle {text}: it is no rate; allowed: bytes a second, such as 500KiB or 2MiB"))
     })
+}
+
+/// While a partition moves, its replicas are those that go and those that come: nobody could tell how many it shall have.
+fn refuse_moving(moving: &Moving, arguments: &ReassignTopics) -> io::Result<()> {
+    let is_meant = |topic: &String| arguments.names.is_empty() || arguments.names.contains(topic);
+    match moving.iter().find(|(topic, _)| is_meant(topic)) {
+        Some((topic, index)) => Err(io::Error::other(format!(
+            "{topic}-{index} is moving already: tern topic reassign --wait waits for it, --cancel takes it back"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Where the plan differs from what there is.
@@ -179,6 +195,19 @@ fn begin(cluster: &mut Cluster, changes: &[Change]) -> io::Result<()> {
     let wishes: Vec<(&str, PartitionIndex, Option<&[NodeId]>)> =
         changes.iter().map(|change| (change.topic.as_str(), change.index, Some(&change.after[..]))).collect();
     alter(cluster, &wishes)
+}
+
+/// The same at a rate, which is taken away again when nothing moves after all. A board that cannot be told has none.
+fn begin_slowly(cluster: &mut Cluster, topics: &[Topic], changes: &[Change], rate: i64) -> io::Result<()> {
+    let begun = throttle::set(cluster, topics, changes, rate).and_then(|()| begin(cluster, changes));
+    begun.map_err(|error| {
+        if wait::moving(cluster).is_ok_and(|moving| moving.is_empty()) {
+            let names = changes.iter().map(|change| change.topic.clone()).collect();
+            let _ = throttle::take_away(cluster, &names);
+            return error;
+        }
+        io::Error::other(format!("{error}; the rate is taken away by tern topic reassign --wait"))
+    })
 }
 
 /// AlterPartitionReassignments; the first refusal is the error, after all were told.

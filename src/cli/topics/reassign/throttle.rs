@@ -53,18 +53,19 @@ pub(super) fn set(cluster: &mut Cluster, topics: &[Topic], changes: &[Change], r
     Ok(())
 }
 
-/// Takes all rates away, from boards and topics.
+/// Takes all rates away, from boards and topics; the first error, after all were told.
 pub(super) fn take_away(cluster: &mut Cluster, topics: &BTreeSet<String>) -> io::Result<()> {
     let boards: BTreeMap<NodeId, String> = cluster.brokers().clone();
+    let mut done = Ok(());
     for board in boards.keys() {
         let operations = RATES.map(|name| ConfigOperation { name, config_operation: DELETE, value: None });
-        alter(cluster, Some(*board), BROKER_RESOURCE, &board.to_string(), &operations)?;
+        done = done.and(alter(cluster, Some(*board), BROKER_RESOURCE, &board.to_string(), &operations));
     }
     for topic in topics {
         let operations = REPLICAS.map(|name| ConfigOperation { name, config_operation: DELETE, value: None });
-        alter(cluster, None, TOPIC_RESOURCE, topic, &operations)?;
+        done = done.and(alter(cluster, None, TOPIC_RESOURCE, topic, &operations));
     }
-    Ok(())
+    done
 }
 
 /// IncrementalAlterConfigs, at that board, or at the controller.

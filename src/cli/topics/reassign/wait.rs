@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Looks that may fail one after the other: the controller may change while copies are made.
 const FAILURES_MAX: u32 = 60;
 
-type Moving = BTreeSet<(String, PartitionIndex)>;
+pub(super) type Moving = BTreeSet<(String, PartitionIndex)>;
 
 /// Waits until nothing is under way, tells how far it is, takes rates away, and lets preferred replicas lead.
 pub(super) fn until_done(cluster: &mut Cluster) -> io::Result<()> {
@@ -66,7 +66,7 @@ pub(super) fn cancel(cluster: &mut Cluster, names: &[String]) -> io::Result<()> 
 }
 
 /// The partitions that are under way.
-fn moving(cluster: &mut Cluster) -> io::Result<Moving> {
+pub(super) fn moving(cluster: &mut Cluster) -> io::Result<Moving> {
     let response: ListPartitionReassignmentsResponse<'_> =
         cluster.controller()?.call(0, &ListPartitionReassignmentsRequest::default())?;
     explain(response.error_code, response.error_message, "the reassignments")?;
