@@ -43,11 +43,32 @@ impl Engine {
     /// Those of this node's own tree, which may be old, and those that only the files name: one of them knows more.
     fn dial_recovered(&mut self, known: &[Member], fx: &mut Effects) {
         if self.metadata.is_recovered() && !self.follows_tree {
+            self.compare_own_line(known);
             let is_new = |member: &&Member| known.iter().all(|other| other.id != member.id);
             let members: Vec<Member> =
                 known.iter().chain(self.config.ensemble.iter().filter(is_new)).cloned().collect();
             self.peers.dial(addresses(self.config.node_id, &members), fx);
         }
+    }
+
+    /// Where others dial this node, and where it listens: if these are two places, nobody ever answers it, and nothing else
+    /// tells why. Only a warning: the tree of this disk may be older than a `tern node replace` that the files follow. Hosts
+    /// have many names, 0.0.0.0 is one of them: ports are compared.
+    fn compare_own_line(&mut self, known: &[Member]) {
+        let own = |members: &[Member]| members.iter().find(|member| member.id == self.config.node_id).cloned();
+        let ports = |member: &Member| (member.data_port, member.quorum_port);
+        if let (false, Some(dialled), Some(own)) = (self.has_compared_line, own(known), own(&self.config.ensemble))
+            && ports(&dialled) != ports(&own)
+        {
+            let id = own.id;
+            tracing::warn!(
+                "the ensemble knew this node as server.{id}={}, its own files say server.{id}={}: correct the files, unless \
+                 tern node replace {id} has moved it since",
+                dialled.line(),
+                own.line()
+            );
+        }
+        self.has_compared_line = true;
     }
 
     /// Follows the tree's word about the members.

@@ -99,6 +99,7 @@ impl Engine {
             leaving: Vec::new(),
             leaderless_since: None,
             follows_tree: false,
+            has_compared_line: false,
             sweep,
             completions: Default::default(),
         }

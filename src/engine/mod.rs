@@ -112,6 +112,7 @@ pub struct Engine {
     /// Since when the tree does not name this node and nobody leads it.
     leaderless_since: Option<Instant>,
     follows_tree: bool,
+    has_compared_line: bool,
     sweep: Sweep,
     completions: VecDeque<(Waiter, Completion)>,
 }

@@ -132,7 +132,10 @@ async fn serve(config: Config, read: Read) -> Result<(), Fault> {
 async fn ready_without_quorum(shell: Rc<RefCell<Shell>>) {
     tokio::time::sleep(WITHOUT_QUORUM).await;
     if !shell.borrow().is_ready() {
-        tracing::warn!("no majority of the members answers yet; the doors open when one does");
+        tracing::warn!(
+            "no majority of the members answers yet; the doors open when one does: if the others run, compare the server \
+             lines in the files of all"
+        );
         systemd::notify(systemd::READY_WITHOUT_QUORUM);
     }
 }

@@ -372,6 +372,28 @@ def refusals(ensemble, tmp_path):
     assert f"broker {taken} was silent" not in said()
 
 
+def test_own_line_differs(ensemble):
+    """A board whose own line names other ports than the others dial is answered by nobody, and says why."""
+    number = ensemble.followers()[0]
+    before = ensemble.members[number]
+    assert before.stop() == 0
+    own = next(setting for setting in ensemble.settings if setting.startswith(f"server.{number}="))
+    data, quorum = free_ports(2)
+    other = f"server.{number}=127.0.0.1:{data}:{quorum}"
+    said_before = len(before.diagnostics())
+    ensemble.start(number, other)  # the later line counts
+    said = lambda: ensemble.members[number].diagnostics()[said_before:]  # noqa: E731
+    assert eventually(lambda: f"{other}:participant: correct" in said(), 30), said()
+    assert f"knew this node as {own}" in said() and "tern node replace" in said()
+    assert eventually(lambda: "compare the server lines" in said(), 30), said()
+    ensemble.members[number].kill()
+    # With the line corrected it comes back, and complains no more.
+    said_before += len(said())
+    ensemble.start(number)
+    ensemble.members[number].ready()
+    assert "knew this node" not in said()
+
+
 class Refused(Node):
     """A node that is not expected to become ready."""
 
