@@ -1,6 +1,6 @@
-"""cross/deploy against boards that are not as it needs them; ssh and scp are stand-ins that answer from files."""
+"""cross/deploy against boards that are not as it needs them, and the package's scripts; ssh, scp and a board's own tools are
+stand-ins that work on directories."""
 
-import hashlib
 import os
 import pathlib
 import subprocess
@@ -12,24 +12,73 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PROFILE = os.environ.get("TERN_CROSS_PROFILE", "release")
 BINARY = TARGET / "aarch64-unknown-linux-musl" / PROFILE / "tern"
 
-#: Tells boards apart by the files below $BOARDS: HOST.look is what a board says of itself; where HOST.fails is a word of the
-#: script that runs on it, the script fails.
-SSH = """#!/usr/bin/env bash
-for word in "$@"; do [ "$word" != -O ] || exit 0; done
-case "$*" in
-  *" tern status"*) for _ in "$BOARDS"/*.look; do echo '"ready": true'; done; exit 0 ;;
+#: $BOARDS/HOST is the root of a board: its scripts run here with their paths moved there. Where HOST.fails is a word of a script,
+#: the script fails.
+SSH = r"""#!/usr/bin/env bash
+while [[ $1 == -* ]]; do
+  [ "$1" != -O ] || exit 0
+  shift 2
+done
+host=$1 command=${*:2}
+export HOST=${host#*@}
+export BOARD=$BOARDS/$HOST
+[ -d "$BOARD" ] || { echo "ssh: connect to host $HOST port 22: No route to host" >&2; exit 255; }
+case $command in
+  "tern status"*) grep -lx active "$BOARDS"/*/state | sed 's/.*/"ready": true/'; exit 0 ;;
+  "tern "*) exit 0 ;;
+  *"sh -es"*) ;;
+  *) bash -c "$command"; exit ;;
 esac
-host=${*: -2:1} script=$(cat)
-if [ -e "$BOARDS/$host.fails" ] && [[ "$script" == *"$(cat "$BOARDS/$host.fails")"* ]]; then
+script=$(cat)
+if [ -e "$BOARD.fails" ] && [[ "$script" == *"$(cat "$BOARD.fails")"* ]]; then
   echo "No space left on device" >&2
   exit 1
 fi
-case "$script" in
-  *--print-architecture*) cat "$BOARDS/$host.look" || { echo "ssh: connect to host $host port 22: No route to host" >&2; exit 255; } ;;
-  *"dpkg --force-confold"*) echo "$host installed" >>"$BOARDS/log" ;;
-  *"restart"*) echo "$host restarted" >>"$BOARDS/log" ;;
-esac
+sed -E "s#/(etc|var/lib)/tern#$BOARD/\1/tern#g; s#/proc/\\\$pid/exe#$BOARD/exe#g" <<<"$script" | PATH=$BOARDS/tools:$PATH bash -c "$command"
 """
+
+SCP = """#!/usr/bin/env bash
+host=${*: -1}
+basename "${*: -2:1}" >>"$BOARDS/copied"
+cp "${*: -2:1}" "${host#*:}"
+"""
+
+#: What the scripts call on a board.
+TOOLS = {
+    "sudo": 'shift; exec "$@"',
+    "chown": "exit 0",
+    "sync": "exit 0",
+    "uname": 'cat "$BOARD/machine"',
+    "dpkg": """
+if [ "$*" = --print-architecture ]; then cat "$BOARD/architecture"; exit; fi
+echo "$HOST installed" >>"$BOARDS/log"
+umask >>"$BOARDS/umask"
+grep -rlsF hush "$TMPDIR" >>"$BOARDS/leaks"
+[ ! -e "$BOARD/dpkg-fails" ] || { echo "No space left on device" >&2; exit 1; }
+mkdir -p "$BOARD/etc/tern"
+[ -e "$BOARD/etc/tern/tern.properties" ] || cp "$ROOT/systemd/tern.properties" "$BOARD/etc/tern/tern.properties"
+ln -sf "$BINARY" "$BOARD/program"
+""",
+    "systemctl": """
+case "$*" in
+  is-active*) cat "$BOARD/state" ;;
+  *MainPID*) grep -cx active "$BOARD/state" ;;
+  *restart*)
+    echo "$HOST restarted" >>"$BOARDS/log"
+    echo active >"$BOARD/state"
+    mv -f "$BOARD/program" "$BOARD/exe"
+    ;;
+esac
+""",
+}
+
+
+#: What the package brings.
+OWN = (ROOT / "systemd/tern.properties").read_text()
+
+
+def lines(hosts):
+    return "\n".join(f"server.{number}={host}:2888:3888;2181" for number, host in enumerate(hosts, 1))
 
 
 class Boards:
@@ -37,19 +86,48 @@ class Boards:
 
     def __init__(self, directory):
         self.directory = directory
-        for name, text in (("ssh", SSH), ("scp", "#!/bin/sh\nexit 0\n")):
+        self.temporary = directory / "temporary"
+        for name in ("tools", "temporary"):
+            (directory / name).mkdir()
+        programs = {"ssh": SSH, "scp": SCP, **{f"tools/{name}": f"#!/usr/bin/env bash\n{text}\n" for name, text in TOOLS.items()}}
+        for name, text in programs.items():
             (directory / name).write_text(text)
             (directory / name).chmod(0o755)
 
-    def add(self, host, architecture="arm64", machine="aarch64", myid="", secret="", state="inactive", running=""):
-        lines = [architecture, f"machine={machine}", f"myid={myid}", f"secret={secret}", f"state={state}", f"running={running}"]
-        (self.directory / f"{host}.look").write_text("\n".join(lines) + "\n")
+    def add(self, host, architecture="arm64", machine="aarch64", state="inactive", running=None, **files):
+        """A board; of `files`, myid, secret, ensemble, own and stored are written as they are."""
+        board = self.directory / host
+        places = {
+            "myid": "var/lib/tern/coordinator/myid",
+            "stored": "var/lib/tern/coordinator/quorum-state",
+            "secret": "etc/tern/secret",
+            "ensemble": "etc/tern/ensemble.properties",
+            "own": "etc/tern/tern.properties",
+        }
+        texts = {place: files[name] for name, place in places.items() if name in files}
+        texts |= {"architecture": architecture, "machine": machine, "state": state, "exe": running or "none"}
+        for place, text in texts.items():
+            (board / place).parent.mkdir(parents=True, exist_ok=True)
+            (board / place).unlink(missing_ok=True)
+            (board / place).write_text(f"{text}\n")
+        if running == "ours":
+            (board / "exe").write_bytes(BINARY.read_bytes())
+
+    def member(self, host, hosts, replicas=3, **facts):
+        """A member of the ensemble of these hosts, as cross/deploy would have made it."""
+        facts = {"state": "active", "running": "ours", "stored": "x", "own": OWN} | facts
+        ensemble = f"{lines(hosts)}\ndefault.replication.factor={replicas}"
+        self.add(host, myid=hosts.index(host) + 1, secret="hush", ensemble=ensemble, **facts)
+
+    def file(self, host, place):
+        return (self.directory / host / place).read_text()
 
     def fails(self, host, word):
         (self.directory / f"{host}.fails").write_text(word)
 
     def deploy(self, *words):
-        env = dict(os.environ, PATH=f"{self.directory}:{os.environ['PATH']}", BOARDS=str(self.directory))
+        places = {"BOARDS": self.directory, "TMPDIR": self.temporary, "BINARY": BINARY, "ROOT": ROOT}
+        env = dict(os.environ, PATH=f"{self.directory}:{os.environ['PATH']}", **{name: str(place) for name, place in places.items()})
         command = [ROOT / "cross/deploy", "--no-build", "--wait", "5", *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=240, env=env, stdin=subprocess.DEVNULL)
 
@@ -59,8 +137,14 @@ class Boards:
         assert done.returncode != 0 and done.stderr.count("\n") == 1, (done.returncode, done.stderr)
         return done.stderr
 
-    def log(self):
-        path = self.directory / "log"
+    def unchanged(self, *words):
+        """The sentence of a run that stops before it has done anything."""
+        sentence = self.refused(*words)
+        assert "nothing was changed anywhere" in sentence and self.log() == [], (sentence, self.log())
+        return sentence
+
+    def log(self, name="log"):
+        path = self.directory / name
         return path.read_text().splitlines() if path.exists() else []
 
 
@@ -76,14 +160,15 @@ def test_command_line(boards):
     assert "there is no option --force" in boards.refused("--force", "a")
     assert "--wait soon: allowed: seconds" in boards.refused("--wait", "soon", "a")
     boards.add("a")
+    assert "fe80::1 is an IPv6 address" in boards.refused("fe80::1")
     assert "--replicas 3: there are 1 hosts" in boards.refused("--replicas", "3", "a")
 
 
 def test_boards_that_do_not_fit(boards):
     """A host that is not there, or not for us, or of another ensemble, is told before anything is changed anywhere."""
-    boards.add("a", myid="1", secret="x")
+    boards.add("a", myid="1", secret="x", ensemble=lines(["a"]))
     boards.add("twin", myid="1")
-    boards.add("stranger", myid="2", secret="y")
+    boards.add("stranger", myid="2", secret="y", ensemble=lines(["stranger"]))
     boards.add("server", architecture="amd64", machine="x86_64")
     boards.add("zero", architecture="armhf", machine="armv6l")
     boards.add("bare", architecture="arm64\nno-systemd")
@@ -111,16 +196,14 @@ def test_fails_halfway(boards):
 
 def test_half_an_upgrade(boards):
     """So does one that fails in the middle of an upgrade, and the same command goes on where it stopped."""
-    for number, host in enumerate("abc", 1):
-        boards.add(host, myid=number, secret="x", state="active", running="another")
+    for host in "abc":
+        boards.member(host, "abc", running="another")
     boards.fails("b", "systemctl restart")
     sentence = "b failed while it was being started anew; upgraded before: a, and nodes that run go on running"
     assert sentence in boards.deploy("--upgrade", "a", "b", "c").stderr
     assert boards.log() == ["a installed", "a restarted", "b installed"]
     (boards.directory / "b.fails").unlink()
     (boards.directory / "log").unlink()
-    ours = hashlib.sha256(BINARY.read_bytes()).hexdigest()
-    boards.add("a", myid=1, secret="x", state="active", running=ours)
     done = boards.deploy("--upgrade", "a", "b", "c")
     assert done.returncode == 0 and "a: is up to date" in done.stdout, done.stdout + done.stderr
     assert boards.log() == ["b installed", "b restarted", "c installed", "c restarted"]
@@ -128,8 +211,147 @@ def test_half_an_upgrade(boards):
 
 def test_left_alone(boards):
     """Without --upgrade, boards that run another build are left alone."""
-    for number, host in enumerate("abc", 1):
-        boards.add(host, myid=number, secret="x", state="active", running="another")
+    for host in "abc":
+        boards.member(host, "abc", running="another")
     done = boards.deploy("a", "b", "c")
     assert done.returncode == 0 and done.stdout.count("runs another build and is left alone") == 3, done.stdout + done.stderr
     assert boards.log() == []
+
+
+def test_safe_to_repeat(boards):
+    """Boards that are new become an ensemble, and the same line again changes nothing."""
+    for host in "abc":
+        boards.add(host)
+    done = boards.deploy("a", "pi@b", "c")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert boards.log() == [f"{host} {what}" for host in "abc" for what in ("installed", "restarted")]
+    assert lines("abc") in boards.file("b", "etc/tern/ensemble.properties")
+    assert boards.file("b", "var/lib/tern/coordinator/myid") == "2\n"
+    assert len({boards.file(host, "etc/tern/secret") for host in "abc"}) == 1
+    done = boards.deploy("a", "pi@b", "c")
+    assert done.returncode == 0 and done.stdout.count("is up to date") == 3, done.stdout + done.stderr
+    assert len(boards.log()) == 6
+
+
+def test_alone_is_repeated(boards):
+    """So does a node alone; under another name it is told."""
+    boards.add("a")
+    assert boards.deploy("a").returncode == 0
+    done = boards.deploy("a")
+    assert done.returncode == 0 and "a: is up to date" in done.stdout, done.stdout + done.stderr
+    (boards.directory / "log").unlink()
+    (boards.directory / "a.local").symlink_to("a")
+    sentence = boards.unchanged("a.local")
+    assert "a.local runs alone under the name a; nothing" in sentence and "sudo systemctl stop tern" in sentence, sentence
+
+
+def test_a_node_alone_is_no_member(boards):
+    """A board that runs, or ran, alone is not made a member: its records would be lost, which somebody has to want."""
+    boards.add("b")
+    boards.add("c")
+    alone = "advertised.host.name=a"
+    sentence = "a is a node alone with records of its own, which an ensemble cannot take over; nothing was changed anywhere; leave it out"
+    for facts in (
+        {"state": "active", "myid": 1, "ensemble": alone, "own": OWN, "stored": "x", "secret": "x"},
+        {"state": "active", "own": OWN, "stored": "x"},
+        {"state": "failed", "own": OWN, "stored": "x"},
+    ):
+        boards.add("a", **facts)
+        assert sentence in boards.unchanged("a", "b", "c"), facts
+        for path in (boards.directory / "a").glob("*/**/*"):
+            if path.is_file():
+                path.unlink()
+    # Its records were given up.
+    boards.add("a", myid=1, ensemble=alone, own=OWN, secret="x")
+    (boards.directory / "a/var/lib/tern/coordinator/myid").unlink()
+    boards.add("b", myid=1, ensemble=alone, own=OWN, secret="y")
+    (boards.directory / "b/var/lib/tern/coordinator/myid").unlink()
+    done = boards.deploy("a", "b", "c")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_one_of_several(boards):
+    """A member is not made a node alone, whether it runs or has failed: the hosts that are missing are named."""
+    for state in ("active", "failed", "inactive"):
+        boards.member("b", "abc", state=state)
+        assert "b belongs to an ensemble with a c as well; nothing was changed anywhere; name all of its hosts" in boards.unchanged("b")
+    boards.member("a", "abc")
+    assert "a belongs to an ensemble with c as well" in boards.unchanged("a", "b")
+
+
+def test_one_more(boards):
+    """A further host for a running ensemble is told how it becomes a member, and then becomes one."""
+    for host in "abc":
+        boards.member(host, "abc")
+    boards.add("d")
+    sentence = boards.unchanged("a", "b", "c", "d")
+    assert "d is no member of a's ensemble" in sentence and "tern node add --wait 0 'server.4=d:2888:3888;2181'" in sentence, sentence
+    for host in "abc":
+        path = boards.directory / host / "etc/tern/ensemble.properties"
+        path.write_text(path.read_text() + "server.4=d:2888:3888;2181\n")
+    done = boards.deploy("a", "b", "c", "d")
+    assert done.returncode == 0 and boards.log() == ["d installed", "d restarted"], done.stdout + done.stderr
+    assert lines("abcd") in boards.file("d", "etc/tern/ensemble.properties")
+
+
+def test_other_names(boards):
+    """Other names or another number of copies than a running ensemble has are told, not taken for what is there."""
+    for host in "abc":
+        boards.member(host, "abc")
+        (boards.directory / f"{host}.local").symlink_to(host)
+    sentence = boards.unchanged("a.local", "b.local", "c.local")
+    for host in "abc":
+        (boards.directory / f"{host}.local").unlink()
+    assert "a.local belongs to an ensemble with other server lines than these hosts give" in sentence, sentence
+    sentence = boards.unchanged("--replicas", "2", "a", "b", "c")
+    assert "a has default.replication.factor=3 and not 2" in sentence and "leave --replicas out" in sentence, sentence
+    assert boards.deploy("--replicas", "3", "a", "b", "c").returncode == 0
+    assert boards.log() == []
+
+
+def test_copies_are_kept(boards):
+    """An upgrade writes the number of copies that the boards have."""
+    for host in "abc":
+        boards.member(host, "abc", replicas=2, running="another")
+    assert boards.deploy("--upgrade", "a", "b", "c").returncode == 0
+    assert "\ndefault.replication.factor=2\n" in boards.file("a", "etc/tern/ensemble.properties")
+
+
+def test_a_member_comes_back(boards):
+    """A member whose card is new gets the number that the others know it by, in whatever order hosts are named."""
+    boards.member("a", "abc")
+    boards.add("b")
+    boards.add("c")
+    done = boards.deploy("c", "b", "a")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert boards.file("b", "var/lib/tern/coordinator/myid") == "2\n" and boards.file("b", "etc/tern/secret") == "hush\n"
+
+
+def test_another_directory(boards):
+    """A board whose records lie elsewhere is not given a myid where nobody looks for it."""
+    boards.add("a", own=OWN.replace("dataDir=/var/lib/tern", "dataDir = /mnt/ssd"))
+    boards.add("b")
+    sentence = boards.unchanged("a", "b")
+    assert "a has dataDir=/mnt/ssd/coordinator" in sentence and "mount that disk at /var/lib/tern" in sentence, sentence
+
+
+def test_secret_stays_secret(boards):
+    """Neither files on the way nor a failed installation show the secret, and the package is installed with the usual umask."""
+    boards.member("a", "ab")
+    boards.add("b")
+    (boards.directory / "b/dpkg-fails").touch()
+    assert "b failed while it was being installed" in boards.deploy("a", "b").stderr
+    (boards.directory / "b/dpkg-fails").unlink()
+    assert boards.deploy("a", "b").returncode == 0
+    secret = boards.directory / "b/etc/tern/secret"
+    assert secret.read_text() == "hush\n" and secret.stat().st_mode & 0o777 == 0o640
+    assert {path.name for path in secret.parent.iterdir()} == {"secret", "ensemble.properties", "tern.properties"}
+    assert all(name.endswith(".deb") for name in boards.log("copied"))
+    assert boards.log("leaks") == [] and set(boards.log("umask")) == {f"{current_umask():04o}"}
+    assert list(boards.temporary.iterdir()) == []
+
+
+def current_umask():
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
