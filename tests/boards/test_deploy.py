@@ -3,6 +3,7 @@ stand-ins that work on directories."""
 
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -355,3 +356,86 @@ def current_umask():
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+class Package:
+    """The package's scripts as dpkg would call them, on a root in a directory, with a unit that is a file."""
+
+    def __init__(self, directory):
+        self.root = directory / "root"
+        self.tools = directory / "package-tools"
+        for path in ("run/systemd/system", "etc/systemd/system", "etc/tern", "usr/share/tern", "var/lib/tern/coordinator"):
+            (self.root / path).mkdir(parents=True)
+        (self.root / "usr/share/tern/back-off.conf").touch()
+        (self.root / "unit").write_text("inactive\n")
+        self.tools.mkdir()
+        tools = {
+            "systemctl": 'case $1 in --version) echo "systemd 257" ;; is-active) cat "$DPKG_ROOT/unit"; grep -qx active "$DPKG_ROOT/unit" ;; esac',
+            "deb-systemd-helper": "exit 0",
+            "systemd-sysusers": "exit 0",
+            "deb-systemd-invoke": """
+echo "$1" >>"$DPKG_ROOT/said"
+case $1 in start) echo active >"$DPKG_ROOT/unit" ;; stop) echo inactive >"$DPKG_ROOT/unit" ;; esac
+""",
+        }
+        for name, text in tools.items():
+            (self.tools / name).write_text(f"#!/bin/sh\n{text}\n")
+            (self.tools / name).chmod(0o755)
+
+    def script(self, name, *words, **env):
+        """What a script printed, and what it did to the unit."""
+        env = dict(os.environ, DPKG_ROOT=str(self.root), PATH=f"{self.tools}:{os.environ['PATH']}", **env)
+        (self.root / "said").write_text("")
+        words = ["sh", ROOT / "systemd/debian" / name, *words]
+        done = subprocess.run(words, capture_output=True, text=True, env=env, check=True, umask=0o077)
+        return done.stdout, (self.root / "said").read_text().split()
+
+    def unit(self):
+        return (self.root / "unit").read_text().strip()
+
+
+@pytest.fixture
+def package(tmp_path):
+    return Package(tmp_path)
+
+
+def test_first_install_does_not_start(package):
+    """A board that nobody has configured yet is not made server 1 of an ensemble of its own, and says what comes next."""
+    said, done = package.script("postinst", "configure", "")
+    assert done == [] and said.count("\n") == 1 and "edit /etc/tern/tern.properties" in said, (said, done)
+    assert package.script("postinst", "configure", "", TERN_KEEP_RUNNING="1") == ("", [])
+    (package.root / "var/lib/tern/coordinator/quorum-state").touch()
+    assert package.script("postinst", "configure", "") == ("", ["start"]), "what was a node goes on as that"
+
+
+def test_upgrade_and_removal(package):
+    """An upgrade restarts what runs; what was removed while it ran runs again once it is installed again, what was stopped stays so."""
+    (package.root / "unit").write_text("active\n")
+    assert package.script("prerm", "upgrade", "2")[1] == []
+    assert package.script("postinst", "configure", "1")[1] == ["try-restart"]
+    assert package.script("postinst", "configure", "1", TERN_KEEP_RUNNING="1")[1] == []
+    package.script("prerm", "remove")
+    package.script("postrm", "remove")
+    assert package.unit() == "inactive"
+    assert package.script("postinst", "configure", "1")[1] == ["start"] and package.unit() == "active"
+    package.script("prerm", "remove")
+    (package.root / "unit").write_text("inactive\n")
+    assert package.script("postinst", "configure", "1")[1] == ["start"]
+    (package.root / "unit").write_text("inactive\n")
+    package.script("prerm", "remove")
+    assert package.script("postinst", "configure", "1")[1] == ["try-restart"] and package.unit() == "inactive"
+
+
+def test_back_off_is_readable(package):
+    """What the package puts beside the unit is for everybody to read, whatever umask it is installed with."""
+    package.script("postinst", "configure", "")
+    directory = package.root / "etc/systemd/system/tern.service.d"
+    assert directory.stat().st_mode & 0o777 == 0o755 and (directory / "back-off.conf").stat().st_mode & 0o777 == 0o644
+
+
+def test_wifi_before_own_keys():
+    """The link for Wi-Fi that is told sorts before the user's own keys, which have the last word, and the README tells the same."""
+    told = r"ln -s /usr/share/tern/boards/wifi.properties /etc/tern/(\S+\.properties)"
+    name = re.search(told, (ROOT / "boards/wifi.properties").read_text())[1]
+    assert name < "ensemble.properties" < "tern.properties"
+    assert re.search(told, (ROOT / "README.md").read_text())[1] == name
