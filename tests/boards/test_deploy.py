@@ -286,10 +286,10 @@ def test_one_more(boards):
         boards.member(host, "abc")
     boards.add("d")
     sentence = boards.unchanged("a", "b", "c", "d")
-    assert "d is no member of a's ensemble" in sentence and "tern node add --wait 0 'server.4=d:2888:3888;2181'" in sentence, sentence
+    assert "the ensemble of a does not have d yet" in sentence and "tern node add --wait 0 'server.4=d:2888:3888;2181'" in sentence, sentence
     for host in "abc":
         path = boards.directory / host / "etc/tern/ensemble.properties"
-        path.write_text(path.read_text() + "server.4=d:2888:3888;2181\n")
+        path.write_text(path.read_text() + "server.4=d:2888:3888:participant;2181\n")
     done = boards.deploy("a", "b", "c", "d")
     assert done.returncode == 0 and boards.log() == ["d installed", "d restarted"], done.stdout + done.stderr
     assert lines("abcd") in boards.file("d", "etc/tern/ensemble.properties")
