@@ -262,6 +262,7 @@ def test_no_rate_is_left(boards):
     make(boards, "t", 3, 1)
     led(boards, "t")
     dead = max(boards.followers())
+    tern(boards, "topic", "reassign", "t", "--without", dead, "--wait")
     before = {number: rates(boards, number) for number in (1, 2, 3) if number != dead}
     boards.members[dead].kill()
     assert "the rate" not in refused(boards, "t", "--to", dead, "--throttle", "1KiB")
