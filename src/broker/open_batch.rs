@@ -68,6 +68,11 @@ impl OpenBatch {
         }
     }
 
+    /// What it is granted.
+    pub fn held_bytes(&self) -> usize {
+        self.grant.bytes()
+    }
+
     /// How many it has taken.
     pub fn record_count(&self) -> u32 {
         self.builder.record_count()

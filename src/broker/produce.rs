@@ -7,6 +7,7 @@
 use bytes::BytesMut;
 
 use super::acknowledgements::Acknowledgement;
+use super::forward::SERVING;
 use super::open_batch::{NotTaken, OpenBatch};
 use super::producers::{ProducedBatch, Verdict, WrittenBatch};
 use super::settings::TopicSettings;
@@ -186,12 +187,14 @@ impl Broker {
     }
 
     fn check_room(&self, waiter: Option<Waiter>) -> Result<(), AppendError> {
-        if self.is_stopping {
-            Err(AppendError::Stopping)
-        } else if waiter.is_some() && self.waiting >= self.limits.acknowledgements_max {
-            Err(AppendError::Busy)
-        } else {
-            Ok(())
+        let max = self.limits.acknowledgements_max;
+        match waiter {
+            _ if self.is_stopping => Err(AppendError::Stopping),
+            None => Ok(()),
+            // What publishers wait for is appended by such a waiter: clients leave room for some.
+            Some(waiter) if waiter.conn == SERVING && self.waiting < max => Ok(()),
+            Some(_) if self.waiting < max - max / 8 => Ok(()),
+            Some(_) => Err(AppendError::Busy),
         }
     }
 

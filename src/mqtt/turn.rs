@@ -17,6 +17,9 @@ use crate::limits::{
 use crate::metrics::METRICS;
 use crate::types::{ConnId, Now};
 
+/// Connections that are offered again in one turn although memory has no room for them.
+const BUSY_RETRIES: usize = 16;
+
 impl MqttDoor {
     pub(super) fn on_accepted(&mut self, now: Now, conn: ConnId) {
         let index = conn.index as usize;
@@ -253,8 +256,10 @@ impl MqttDoor {
         }
     }
 
-    /// Offers the packets that wait again. Those behind one that memory has no room for wait on: room is for all or none.
+    /// Offers the packets that wait again. Where memory has no room for several, those behind them have their turn in the
+    /// next one: a partition that nobody leads has less of it than others, so that room is not for all or none.
     fn retry_blocked(&mut self, now: Now, backend: &mut impl Backend, fx: &mut Effects) {
+        let mut patience = BUSY_RETRIES;
         for _ in 0..self.blocked.len() {
             let Some(conn) = self.blocked.pop_front() else { return };
             let Some(mut connection) = self.take(conn) else { continue };
@@ -272,9 +277,8 @@ impl MqttDoor {
             }
             let still_busy = blocked_by == Some(Block::Busy) && connection.block == Some(Block::Busy);
             self.put(connection);
-            if still_busy {
-                // It has queued at the end: its place is the first.
-                self.blocked.rotate_right(1);
+            patience -= still_busy as usize; // it has queued at the end
+            if patience == 0 {
                 return;
             }
         }

@@ -47,7 +47,7 @@ struct Proposal {
     batch: Grant,
 }
 
-/// All that are under way, in the order of their entries.
+/// All that are under way, in the order in which they were proposed: the terms never fall, and within one the indexes rise.
 #[derive(Debug)]
 pub(super) struct Proposals {
     account: Account,
@@ -94,8 +94,9 @@ impl Proposals {
 
     /// The grant for the batch of an entry; none when the entry is not this node's proposal.
     pub fn batch_grant(&mut self, index: u64) -> Grant {
-        let place = self.waiting.partition_point(|proposal| proposal.index < index);
-        match self.waiting.get_mut(place).filter(|proposal| proposal.index == index) {
+        // The newest are the last, and those of a leadership that was lost may stand before them with higher indexes.
+        let mut newest = self.waiting.iter_mut().rev().take_while(|proposal| proposal.index >= index);
+        match newest.find(|proposal| proposal.index == index) {
             Some(proposal) => std::mem::take(&mut proposal.batch),
             None => Grant::none(),
         }
@@ -106,10 +107,11 @@ impl Proposals {
         self.waiting.drain(..).map(|proposal| proposal.id).collect()
     }
 
-    /// The entry is delivered. Call until it is not `Lost`.
+    /// The entry is delivered. Call until it is not `Lost`. Terms never fall along a log: what was proposed in an earlier one
+    /// for a place behind this entry was cut off.
     pub fn settle(&mut self, index: u64, term: u64) -> Fate {
         match self.waiting.front() {
-            Some(front) if front.index <= index => {
+            Some(front) if front.index <= index || front.term < term => {
                 let is_it = (front.index, front.term) == (index, term);
                 let id = front.id;
                 self.waiting.pop_front();
@@ -117,5 +119,29 @@ impl Proposals {
             }
             _ => Fate::None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who was overthrown and leads again knows at once that what it had proposed behind the new entries is lost.
+    #[test]
+    fn overthrown() {
+        let account = Account::new(1 << 20);
+        let mut proposals = Proposals::new(account.clone());
+        let mut push = |index, term| {
+            let grants = proposals.reserve(100).unwrap();
+            proposals.push(index, term, grants)
+        };
+        let (lost, kept) = ([push(100, 3), push(101, 3)], push(50, 5));
+        let batch = proposals.batch_grant(50);
+        assert!(batch.bytes() > 0);
+        for id in lost {
+            assert!(matches!(proposals.settle(50, 5), Fate::Lost(of) if of == id));
+        }
+        assert!(matches!(proposals.settle(50, 5), Fate::Committed(id) if id == kept));
+        assert_eq!(account.used_bytes(), batch.bytes());
     }
 }

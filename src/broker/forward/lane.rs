@@ -21,14 +21,32 @@ pub(super) struct Sealed {
     pub number: u32,
     pub batch: Bytes,
     /// Covers `batch`.
-    #[allow(dead_code)] // held, not read
     pub grant: Grant,
     pub waiters: Vec<Waiter>,
+}
+
+/// What a lane holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    pub bytes: usize,
+    pub waiters: usize,
+}
+
+impl Held {
+    fn without(&mut self, sealed: Sealed) -> Vec<Waiter> {
+        self.bytes -= sealed.grant.bytes();
+        self.waiters -= sealed.waiters.len();
+        sealed.waiters
+    }
 }
 
 /// How much a record may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
+    /// The leader may be sent to.
+    pub is_sending: bool,
+    /// All batches of a lane, beyond which none grows much.
+    pub lane_bytes_max: usize,
     /// A batch, the largest.
     pub batch_bytes_max: usize,
     /// What stays for others.
@@ -50,6 +68,8 @@ pub(super) struct Lane {
     pub is_busy: bool,
     open: Option<(OpenBatch, Vec<Waiter>)>,
     queue: VecDeque<Sealed>,
+    /// What all of these are granted, and who waits for them.
+    queued: Held,
     /// How many of the queue's front are sent to the leader in this leadership.
     sent: usize,
     next_sequence: i32,
@@ -75,6 +95,7 @@ impl Lane {
             is_busy: false,
             open: None,
             queue: VecDeque::new(),
+            queued: Held::default(),
             sent: 0,
             next_sequence: 0,
             next_number: 0,
@@ -113,6 +134,8 @@ impl Lane {
         let producer = Producer { id, epoch, base_sequence: self.next_sequence };
         self.next_sequence = sequence_plus(self.next_sequence, open.record_count() as i32);
         let (batch, grant) = open.seal_as(producer);
+        self.queued.bytes += grant.bytes();
+        self.queued.waiters += waiters.len();
         self.queue.push_back(Sealed { number: self.next_number, batch: batch.freeze(), grant, waiters });
         self.next_number = self.next_number.wrapping_add(1);
     }
@@ -142,21 +165,35 @@ impl Lane {
         let Some(at) = self.queue.iter().position(|sealed| sealed.number == number) else { return Vec::new() };
         self.sent = self.sent.saturating_sub(at + 1);
         self.is_refused = false;
-        self.queue.drain(..=at).flat_map(|sealed| sealed.waiters).collect()
+        self.take(at + 1)
     }
 
     /// The leader will never take the batch with that number.
     pub fn refused(&mut self, number: u32) -> Vec<Waiter> {
         let Some(at) = self.queue.iter().position(|sealed| sealed.number == number) else { return Vec::new() };
         self.sent = 0;
-        self.queue.remove(at).map(|sealed| sealed.waiters).unwrap_or_default()
+        let sealed = self.queue.remove(at);
+        sealed.map(|sealed| self.queued.without(sealed)).unwrap_or_default()
     }
 
     /// Forgets everything, sequence numbers too: what follows is of another producer.
     pub fn restart(&mut self) -> Vec<Waiter> {
         self.sent = 0;
         self.next_sequence = 0;
-        self.queue.drain(..).flat_map(|sealed| sealed.waiters).collect()
+        self.take(self.queue.len())
+    }
+
+    /// Takes so many batches from the front.
+    fn take(&mut self, count: usize) -> Vec<Waiter> {
+        let taken = self.queue.drain(..count);
+        taken.flat_map(|sealed| self.queued.without(sealed)).collect()
+    }
+
+    /// What is not acknowledged.
+    pub fn held(&self) -> Held {
+        let Some((open, waiters)) = &self.open else { return self.queued };
+        let Held { bytes, waiters: queued } = self.queued;
+        Held { bytes: bytes + open.held_bytes(), waiters: queued + waiters.len() }
     }
 
     /// Whoever waits for anything here.

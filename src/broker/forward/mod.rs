@@ -32,6 +32,7 @@ use crate::limits::OPEN_BATCH_BYTES_MAX;
 use crate::record::NewRecord;
 use crate::types::{Instant, NodeId, Now, PartitionIndex, ProducerEpoch, ProducerId, Timers, TopicId};
 use lane::{Lane, Room};
+pub(super) use send::SERVING;
 pub use send::Taken;
 
 /// Batches of a lane that are sent and not answered.
@@ -107,6 +108,12 @@ impl Broker {
             self.forwarding.busy.push_back(key);
         }
         let room = room(lane, self.node, self.ingest.limit_bytes(), |leader| self.replication.links.is_up(leader));
+        let waiters_max = self.limits.acknowledgements_max / 2;
+        let held = lane.held();
+        let is_crowded = held.waiters >= waiters_max || !room.is_sending && self.waiting >= waiters_max;
+        if held.bytes >= room.lane_bytes_max || waiter.is_some() && is_crowded {
+            return Err(AppendError::Busy);
+        }
         let taken = match lane.push(record, waiter, &self.ingest, room) {
             Err(NotTaken::Full) => match self.forwarding.producer {
                 // Without an identity nothing can be closed yet; the publisher offers it again.
@@ -199,12 +206,13 @@ impl Broker {
 
 /// What a record may take of the memory of all lanes, which is `limit_bytes`. A batch is kept until it is acknowledged, and
 /// where this node leads, the log takes a copy: so much stays free that any batch can be copied, or nothing would ever move
-/// again. A lane that cannot send leaves half of the rest to the others.
+/// again. No lane takes more than half of the rest, and those that cannot send leave the others a half together.
 fn room(lane: &Lane, own: NodeId, limit_bytes: usize, is_up: impl Fn(NodeId) -> bool) -> Room {
     let copy_bytes = (limit_bytes * 3 / 8).max(OPEN_BATCH_BYTES_MAX).min(limit_bytes / 2);
     let is_sending = !lane.is_refused && lane.leader.is_some_and(|leader| leader == own || is_up(leader));
-    let others = if is_sending { 0 } else { (limit_bytes - copy_bytes) / 2 };
-    Room { batch_bytes_max: lane.settings.message_bytes_max.min(copy_bytes), left_bytes: copy_bytes + others }
+    let lane_bytes_max = (limit_bytes - copy_bytes) / 2;
+    let left_bytes = copy_bytes + if is_sending { 0 } else { lane_bytes_max };
+    Room { is_sending, lane_bytes_max, batch_bytes_max: lane.settings.message_bytes_max.min(copy_bytes), left_bytes }
 }
 
 /// A copy of a batch for the local log, which takes it for good.

@@ -8,7 +8,7 @@ use crate::memory::Grant;
 use crate::types::{ConnId, NodeId, Now, Slot};
 
 /// The place among connections of batches that are appended for a lane, here or elsewhere.
-const SERVING: ConnId = ConnId { index: u32::MAX, generation: u32::MAX - 2 };
+pub(in crate::broker) const SERVING: ConnId = ConnId { index: u32::MAX, generation: u32::MAX - 2 };
 
 /// Batches that a node appends for others at once; more are told to come again.
 const SERVING_MAX: usize = 4096;
